@@ -1,0 +1,69 @@
+"""The base of every setting, and settings from and to TOML.
+
+Each room keeps its own settings beside what they set; all of them are frozen, validated, reject
+unknown keys, and are read and written here.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deepstorm.errors import InputError
+
+
+class Settings(BaseModel):
+    """Frozen settings that reject unknown keys and values that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def validated(kind: type[AnySettings], values: Any, source: str) -> AnySettings:
+    """Build settings from plain values, naming what is wrong in words.
+
+    Parameters
+    ----------
+    kind : type of Settings
+    values : mapping
+        Plain values, for instance from TOML or JSON.
+    source : str
+        Where the values come from, for the error message.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown or missing, or a value is out of range.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"'{'.'.join(str(part) for part in problem['loc'])}': {problem['msg']}"
+            for problem in error.errors()[:5]
+        )
+        raise InputError(f"the settings in {source} cannot be used: {problems}") from None
+
+
+def read_settings(kind: type[AnySettings], path: str | os.PathLike[str]) -> AnySettings:
+    """Read settings from a TOML file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or its settings are not valid.
+    """
+    source = Path(path)
+    try:
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"the settings file '{source}' does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"the settings file '{source}' is not readable TOML: {error}") from None
+    return validated(kind, values, f"'{source}'")

@@ -1,0 +1,27 @@
+"""The one kind of error that is meant for a person rather than for a programmer."""
+
+
+class InputError(ValueError):
+    """Something that was given cannot be used.
+
+    The message is one sentence or two: what came, what was expected, what to do. The command line
+    prints it without a traceback.
+    """
+
+
+class MissingExtraError(InputError):
+    """An optional dependency is not installed.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs it, for instance ``"Picasso HDF5 files"``.
+    extra : str
+        The extra of this package that brings it.
+    """
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} need an optional dependency that is not installed; "
+            f"install it with: pip install 'deepstorm[{extra}]'"
+        )

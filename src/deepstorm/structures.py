@@ -1,0 +1,127 @@
+"""Typed records that travel between the rooms of the package; the unit is in every name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Localizations:
+    """A table of emitters, one entry per emitter and frame.
+
+    The origin (0, 0) is the outer corner of the top-left camera pixel, x runs along columns and y
+    along rows. Columns that are not known are ``None``.
+
+    Parameters
+    ----------
+    frame : ndarray of int, shape (n,)
+        Frame index, counted from 0.
+    x_nm, y_nm : ndarray of float, shape (n,)
+        Position in nm.
+    z_nm : ndarray of float, shape (n,), optional
+        Axial position in nm.
+    photons : ndarray of float, shape (n,), optional
+        Detected signal photons.
+    sigma_nm : ndarray of float, shape (n,), optional
+        Width of the spot (standard deviation of a Gaussian) in nm.
+    background_photons : ndarray of float, shape (n,), optional
+        Background in photons per camera pixel.
+    uncertainty_nm : ndarray of float, shape (n,), optional
+        Standard deviation of the lateral position error in nm.
+    confidence : ndarray of float, shape (n,), optional
+        Expected number of emitters that the entry stands for, from 0 to about 1.
+
+    Raises
+    ------
+    ValueError
+        If the columns differ in length or are not one-dimensional.
+    """
+
+    frame: IntArray
+    x_nm: FloatArray
+    y_nm: FloatArray
+    z_nm: FloatArray | None = None
+    photons: FloatArray | None = None
+    sigma_nm: FloatArray | None = None
+    background_photons: FloatArray | None = None
+    uncertainty_nm: FloatArray | None = None
+    confidence: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name, column in self.columns().items():
+            if column.shape != (len(self.frame),):
+                raise ValueError(
+                    f"localization column '{name}' has shape {column.shape}; "
+                    f"expected ({len(self.frame)},) like 'frame'"
+                )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the known columns by name, in the order of the fields."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: column for name, column in known.items() if column is not None}
+
+    def select(self, keep: BoolArray | IntArray | slice) -> Localizations:
+        """Return the entries chosen by a mask, indices or a slice, every column alike."""
+        return replace(self, **{name: column[keep] for name, column in self.columns().items()})
+
+    def shifted(self, dx_nm: float, dy_nm: float) -> Localizations:
+        """Return a copy whose positions are moved by (dx_nm, dy_nm)."""
+        return replace(self, x_nm=self.x_nm + dx_nm, y_nm=self.y_nm + dy_nm)
+
+    @classmethod
+    def concatenate(cls, parts: list[Localizations]) -> Localizations:
+        """Join tables end to end, keeping the columns that every part has.
+
+        Parameters
+        ----------
+        parts : list of Localizations
+            An empty list gives an empty table.
+        """
+        if not parts:
+            return cls(np.empty(0, np.int64), np.empty(0), np.empty(0))
+        shared = set.intersection(*(set(part.columns()) for part in parts))
+        return cls(
+            **{
+                name: np.concatenate([part.columns()[name] for part in parts])
+                for name in parts[0].columns()
+                if name in shared
+            }
+        )
+
+
+def histogram_image(
+    localizations: Localizations, shape: tuple[int, int], pixel_size_nm: float
+) -> npt.NDArray[np.float32]:
+    """Count the emitters in each pixel of a super-resolution grid with a corner origin.
+
+    Parameters
+    ----------
+    localizations : Localizations
+        Positions outside the field are left out.
+    shape : tuple of int
+        Size (y, x) of the image in super-resolution pixels.
+    pixel_size_nm : float
+        Size p of a super-resolution pixel; pixel *i* covers [*i*·p, (*i*+1)·p).
+
+    Returns
+    -------
+    ndarray of float32, shape ``shape``
+        Emitters per pixel.
+    """
+    row = np.floor(np.asarray(localizations.y_nm) / pixel_size_nm).astype(np.int64)
+    column = np.floor(np.asarray(localizations.x_nm) / pixel_size_nm).astype(np.int64)
+    inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
+    flat = row[inside] * shape[1] + column[inside]
+    counts = np.bincount(flat, minlength=shape[0] * shape[1])
+    return counts.reshape(shape).astype(np.float32)
