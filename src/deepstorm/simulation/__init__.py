@@ -1,0 +1,1 @@
+"""Blinking movies with known truth: scene, blinking, PSF, camera."""

@@ -1,0 +1,324 @@
+"""Where emitters are: scenes are realised once as a structure, which is then sampled.
+
+Positions are in nm from the outer corner of the top-left camera pixel, arrays of shape (n, 2) as
+(x, y). A structure may reach beyond the field: light from outside enters an image, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from deepstorm.config import Settings
+
+Positions = npt.NDArray[np.float64]
+
+# Width over which one filament or cluster hides another at the resolution of a microscope.
+FOOTPRINT_WIDTH_NM = 500.0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOfView:
+    """The rectangle that a scene fills.
+
+    Parameters
+    ----------
+    width_nm, height_nm : float
+        Size of the camera's field along x and y.
+    margin_nm : float
+        How far emitters are placed beyond each border.
+    """
+
+    width_nm: float
+    height_nm: float
+    margin_nm: float = 0.0
+
+    @property
+    def area_um2(self) -> float:
+        """Area including the margin, in µm²."""
+        return (self.width_nm + 2 * self.margin_nm) * (self.height_nm + 2 * self.margin_nm) / 1e6
+
+    @property
+    def low_nm(self) -> Positions:
+        """Smallest (x, y) at which emitters are placed."""
+        return np.full(2, -self.margin_nm)
+
+    @property
+    def span_nm(self) -> Positions:
+        """Extent (x, y) of the area in which emitters are placed."""
+        return np.array([self.width_nm, self.height_nm]) + 2 * self.margin_nm
+
+    def contains(self, positions: Positions) -> npt.NDArray[np.bool_]:
+        """Tell which positions lie within the field and its margin."""
+        return np.all(
+            (positions >= self.low_nm) & (positions < self.low_nm + self.span_nm), axis=1
+        )
+
+    def uniform(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw ``n`` positions uniformly from the field and its margin."""
+        return self.low_nm + rng.random((n, 2)) * self.span_nm
+
+
+class Structure(Protocol):
+    """One realisation of a scene."""
+
+    @property
+    def footprint_um2(self) -> float:
+        """Area in µm² that the structure covers as a microscope sees it."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw ``n`` emitter positions, shape (n, 2) as (x, y) in nm."""
+
+
+@dataclass(frozen=True, slots=True)
+class UniformStructure:
+    """Emitters anywhere in the field."""
+
+    field: FieldOfView
+
+    @property
+    def footprint_um2(self) -> float:
+        """The whole field with its margin."""
+        return self.field.area_um2
+
+    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw positions uniformly."""
+        return self.field.uniform(n, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveStructure:
+    """Emitters along polylines, scattered across them within a tube.
+
+    Parameters
+    ----------
+    starts, ends : ndarray, shape (segments, 2)
+        Segments (x, y) in nm; those outside the field have been left out.
+    radius_nm : float
+        Emitters lie at up to this distance from the centre line, as seen from above on the surface
+        of a tube.
+    field : FieldOfView
+    """
+
+    starts: Positions
+    ends: Positions
+    radius_nm: float
+    field: FieldOfView
+
+    @property
+    def footprint_um2(self) -> float:
+        """Length times the width of a diffraction-limited line, at most the field."""
+        length_nm = float(np.linalg.norm(self.ends - self.starts, axis=1).sum())
+        return min(length_nm * FOOTPRINT_WIDTH_NM / 1e6, self.field.area_um2)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw positions uniformly along the length."""
+        step = self.ends - self.starts
+        length = np.linalg.norm(step, axis=1)
+        chosen = rng.choice(len(length), size=n, p=length / length.sum())
+        along = rng.random((n, 1))
+        normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / length[:, None]
+        across = self.radius_nm * np.cos(rng.uniform(0, np.pi, (n, 1)))
+        return self.starts[chosen] + along * step[chosen] + across * normal[chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class PointStructure:
+    """Emitters around given sites, with a Gaussian scatter.
+
+    Parameters
+    ----------
+    sites : ndarray, shape (sites, 2)
+        Positions (x, y) in nm.
+    scatter_nm : float
+        Standard deviation of the scatter around a site; 0 for the sites themselves.
+    field : FieldOfView
+    """
+
+    sites: Positions
+    scatter_nm: float
+    field: FieldOfView
+
+    @property
+    def footprint_um2(self) -> float:
+        """Area of the distinct diffraction-limited spots, at most the field."""
+        cells = np.unique(np.floor(self.sites / FOOTPRINT_WIDTH_NM), axis=0)
+        return float(min(len(cells) * (FOOTPRINT_WIDTH_NM / 1e3) ** 2, self.field.area_um2))
+
+    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw positions at random sites."""
+        chosen = self.sites[rng.integers(len(self.sites), size=n)]
+        return chosen + rng.normal(0.0, self.scatter_nm, (n, 2))
+
+
+class UniformScene(Settings):
+    """Emitters anywhere in the field."""
+
+    kind: Literal["uniform"] = "uniform"
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> UniformStructure:
+        """Return the structure; nothing about it is random."""
+        return UniformStructure(field)
+
+
+class FilamentScene(Settings):
+    """Curved filaments such as microtubules, some of them in parallel bundles.
+
+    Parameters
+    ----------
+    filaments : int
+        Number of filaments in the field.
+    radius_nm : float
+        Radius of the labelled tube.
+    bend_per_um : float
+        Standard deviation of the change of direction along one µm, in radians.
+    waviness_nm : float
+        Amplitude of a sideways wave, as the twisted tubes of the 2013 SMLM challenge have.
+    wavelength_nm : float
+        Wavelength of that wave.
+    spacing_nm : float
+        Where positive, filaments run side by side at about this distance; otherwise anywhere.
+    """
+
+    kind: Literal["filaments"] = "filaments"
+    filaments: int = Field(8, ge=1, le=10_000)
+    radius_nm: float = Field(12.5, ge=0, le=1000)
+    bend_per_um: float = Field(0.25, ge=0, le=10)
+    waviness_nm: float = Field(0.0, ge=0, le=1000)
+    wavelength_nm: float = Field(600.0, gt=10)
+    spacing_nm: float = Field(0.0, ge=0)
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> CurveStructure:
+        """Draw the filaments' courses."""
+        heading = rng.uniform(0, 2 * np.pi)
+        centre = field.low_nm + field.span_nm * rng.uniform(0.2, 0.8, 2)
+        curves = [
+            self._curve(*self._anchor(index, heading, centre, field, rng), field, rng)
+            for index in range(self.filaments)
+        ]
+        starts = np.concatenate([curve[:-1] for curve in curves])
+        ends = np.concatenate([curve[1:] for curve in curves])
+        inside = field.contains(starts) & field.contains(ends)
+        if not inside.any():
+            return self.realise(field, rng)
+        return CurveStructure(starts[inside], ends[inside], self.radius_nm, field)
+
+    def _anchor(
+        self,
+        index: int,
+        heading: float,
+        centre: Positions,
+        field: FieldOfView,
+        rng: np.random.Generator,
+    ) -> tuple[Positions, float]:
+        """Return a point that filament ``index`` passes through, and its direction there."""
+        if self.spacing_nm == 0:
+            return field.uniform(1, rng)[0], rng.uniform(0, 2 * np.pi)
+        offset = (index - (self.filaments - 1) / 2) * self.spacing_nm * rng.uniform(0.8, 1.2)
+        normal = np.array([-np.sin(heading), np.cos(heading)])
+        return centre + offset * normal, heading + rng.normal(0, 0.08)
+
+    def _curve(
+        self, anchor: Positions, heading: float, field: FieldOfView, rng: np.random.Generator
+    ) -> Positions:
+        """Return a polyline through ``anchor``, shape (points, 2), long enough to leave the field.
+
+        The direction does a smoothed random walk away from the anchor on both sides.
+        """
+        step_nm = 40.0
+        half = int(np.ceil(np.hypot(*field.span_nm) / step_nm))
+        turns = rng.normal(0, self.bend_per_um * np.sqrt(step_nm / 1000), 2 * half)
+        turns = np.convolve(turns, np.full(9, 1 / 9) * 3, mode="same")
+        angle = np.cumsum(turns)
+        angle += heading - angle[half]
+        steps = step_nm * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points = np.cumsum(steps, axis=0)
+        points += anchor - points[half]
+        phase = rng.uniform(0, 2 * np.pi)
+        wave = np.sin(2 * np.pi * np.arange(2 * half) * step_nm / self.wavelength_nm + phase)
+        normal = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
+        return points + self.waviness_nm * wave[:, None] * normal
+
+
+class ClusterScene(Settings):
+    """Clusters or rings of emitters, such as receptors or nuclear pores.
+
+    Parameters
+    ----------
+    clusters : int
+        Number of clusters in the field.
+    radius_nm : float
+        Standard deviation of a cluster, or radius of a ring.
+    ring : bool
+        Whether emitters lie on a ring of eight corners rather than in a Gaussian blob.
+    """
+
+    kind: Literal["clusters"] = "clusters"
+    clusters: int = Field(20, ge=1, le=100_000)
+    radius_nm: float = Field(60.0, ge=0, le=10_000)
+    ring: bool = False
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> PointStructure:
+        """Draw the clusters' places."""
+        centres = field.uniform(self.clusters, rng)
+        if not self.ring:
+            return PointStructure(centres, self.radius_nm, field)
+        angle = rng.uniform(0, 2 * np.pi, (self.clusters, 1)) + np.arange(8) * np.pi / 4
+        corners = self.radius_nm * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        sites = (centres[:, None, :] + corners).reshape(-1, 2)
+        return PointStructure(sites, min(5.0, self.radius_nm / 8), field)
+
+
+class StripeScene(Settings):
+    """Pairs of horizontal lines at decreasing distance, as in the paper's Fig. 3.
+
+    Parameters
+    ----------
+    separations_nm : tuple of float
+        Distance between the two lines of each pair, from top to bottom.
+    """
+
+    kind: Literal["stripes"] = "stripes"
+    separations_nm: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (100.0, 75.0, 50.0, 35.0, 25.0, 19.0), min_length=1
+    )
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> CurveStructure:
+        """Place the pairs evenly over the height; nothing about them is random."""
+        n = len(self.separations_nm)
+        centres = (np.arange(n) + 0.5) / n * field.height_nm
+        half = np.asarray(self.separations_nm) / 2
+        y = np.concatenate([centres - half, centres + half])
+        starts = np.stack([np.zeros(2 * n), y], axis=1)
+        ends = np.stack([np.full(2 * n, field.width_nm), y], axis=1)
+        return CurveStructure(starts, ends, 0.0, field)
+
+
+class TableScene(Settings):
+    """Emitters at given places.
+
+    Parameters
+    ----------
+    positions_nm : tuple of (float, float)
+        Places (x, y) in nm.
+    scatter_nm : float
+        Standard deviation of a scatter around each place, for instance from the label's size.
+    """
+
+    kind: Literal["table"] = "table"
+    positions_nm: tuple[tuple[float, float], ...] = Field(min_length=1)
+    scatter_nm: float = Field(0.0, ge=0)
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> PointStructure:
+        """Return the given places as a structure; nothing about them is random."""
+        return PointStructure(np.asarray(self.positions_nm, np.float64), self.scatter_nm, field)
+
+
+Scene = Annotated[
+    UniformScene | FilamentScene | ClusterScene | StripeScene | TableScene,
+    Field(discriminator="kind"),
+]
