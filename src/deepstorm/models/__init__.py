@@ -1,0 +1,1 @@
+"""The networks, what travels with their weights, and how intensities are scaled for them."""

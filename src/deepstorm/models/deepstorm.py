@@ -1,0 +1,91 @@
+"""The network of the paper, layer for layer (Nehme et al., Optica 2018, §2.1.1 and supplement)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deepstorm.config import Settings
+
+ENCODER_CHANNELS = (32, 64, 128)
+CENTRE_CHANNELS = 512
+DECODER_CHANNELS = (128, 64, 32)
+# Height of the spikes that predictions stand for: the published code scales its targets by 100 and
+# sees predictions through a kernel that sums to 2, so that the squared error outweighs the l1 term.
+SPIKE_HEIGHT = 50.0
+
+
+class DeepStormNetworkSettings(Settings):
+    """The paper's network has no free parameter but the enlargement of its input.
+
+    Parameters
+    ----------
+    upsampling : int
+        Factor by which each frame is enlarged before the network sees it.
+    """
+
+    kind: Literal["deepstorm"] = "deepstorm"
+    upsampling: int = Field(8, ge=1, le=32)
+
+    def build(self) -> DeepStormNetwork:
+        """Return a new network with fresh weights."""
+        return DeepStormNetwork(self)
+
+
+class Convolution(nn.Sequential):
+    """3 × 3 convolution without bias, batch normalization, ReLU."""
+
+    def __init__(self, before: int, after: int) -> None:
+        convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+        nn.init.orthogonal_(convolution.weight)
+        # Keras's defaults, which the paper used: momentum 0.99 and epsilon 0.001.
+        normalization = nn.BatchNorm2d(after, eps=1e-3, momentum=0.01)
+        super().__init__(convolution, normalization, nn.ReLU(inplace=True))
+
+
+class DeepStormNetwork(nn.Module):
+    """Encoder and decoder on the enlarged frame; 1,366,208 parameters.
+
+    Takes scaled frames (batch, 1, y, x) and returns (batch, 1, y · upsampling, x · upsampling):
+    spikes of height 50, blurred a little, at the emitters. ``upsampling`` times each side must be
+    a multiple of 8.
+
+    Parameters
+    ----------
+    settings : DeepStormNetworkSettings
+    """
+
+    def __init__(self, settings: DeepStormNetworkSettings) -> None:
+        super().__init__()
+        self.upsampling = settings.upsampling
+        channels = (1, *ENCODER_CHANNELS, CENTRE_CHANNELS, *DECODER_CHANNELS)
+        self.layers = nn.ModuleList(
+            Convolution(before, after)
+            for before, after in zip(channels, channels[1:], strict=False)
+        )
+        self.head = nn.Conv2d(DECODER_CHANNELS[-1], 1, 1, bias=False)
+        nn.init.orthogonal_(self.head.weight)
+
+    @property
+    def divisor(self) -> int:
+        """Sides of a frame must be multiples of this."""
+        return max(8 // self.upsampling, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return blurred spikes per super-resolution pixel."""
+        features = functional.interpolate(frames, scale_factor=float(self.upsampling))
+        encoder, decoder = self.layers[:4], self.layers[4:]
+        for index, layer in enumerate(encoder):
+            features = layer(features)
+            if index < len(ENCODER_CHANNELS):
+                features = functional.max_pool2d(features, 2)
+        for layer in decoder:
+            features = layer(functional.interpolate(features, scale_factor=2.0))
+        return self.head(features)  # type: ignore[no-any-return]
+
+    def expected_emitters(self, frames: Tensor) -> Tensor:
+        """Return the expected number of emitters per super-resolution pixel."""
+        return self(frames).clamp_min(0) / SPIKE_HEIGHT  # type: ignore[no-any-return]

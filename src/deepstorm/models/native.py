@@ -1,0 +1,102 @@
+"""A network that works at camera resolution and spreads each pixel into its sub-pixels at the end.
+
+The paper's network first enlarges the frame 8 × and then convolves 64 times as many values, most of
+them copies. Here all convolutions see camera pixels, and the last one gives the 8 × 8 sub-pixels of
+each as channels (sub-pixel convolution, Shi et al., CVPR 2016, doi 10.1109/CVPR.2016.207).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deepstorm.config import Settings
+
+
+class NativeNetworkSettings(Settings):
+    """Shape of a :class:`NativeNetwork`.
+
+    Parameters
+    ----------
+    width : int
+        Channels at full camera resolution.
+    deep_width : int
+        Channels at half and quarter resolution.
+    upsampling : int
+        Super-resolution pixels per camera pixel, along each axis.
+    """
+
+    kind: Literal["native"] = "native"
+    width: int = Field(64, ge=4, le=1024)
+    deep_width: int = Field(128, ge=4, le=2048)
+    upsampling: int = Field(8, ge=1, le=32)
+
+    def build(self) -> NativeNetwork:
+        """Return a new network with fresh weights."""
+        return NativeNetwork(self)
+
+
+def _convolutions(*channels: int) -> nn.Sequential:
+    """Return 3 × 3 convolutions with ReLU between the given numbers of channels."""
+    layers: list[nn.Module] = []
+    for before, after in zip(channels, channels[1:], strict=False):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class NativeNetwork(nn.Module):
+    """U-Net over three resolutions with a sub-pixel head.
+
+    Takes scaled frames (batch, 1, y, x) of any size and returns the log-odds that each
+    super-resolution pixel holds an emitter, (batch, 1, y · upsampling, x · upsampling).
+
+    Parameters
+    ----------
+    settings : NativeNetworkSettings
+    """
+
+    divisor = 4
+
+    def __init__(self, settings: NativeNetworkSettings) -> None:
+        super().__init__()
+        width, deep = settings.width, settings.deep_width
+        self.upsampling = settings.upsampling
+        self.encode_full = _convolutions(1, width, width)
+        self.encode_half = _convolutions(width, deep, deep)
+        self.quarter = _convolutions(deep, deep, deep)
+        self.decode_half = _convolutions(2 * deep, deep, deep)
+        self.decode_full = _convolutions(deep + width, width, width)
+        self.spread = _convolutions(width, deep)
+        self.head = nn.Conv2d(deep, settings.upsampling**2, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Draw weights for ReLU layers, and start from few emitters: odds of 1 to 400 per pixel."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias) if module.bias is not None else None
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.constant_(self.head.bias, -6.0)  # type: ignore[arg-type]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return log-odds per super-resolution pixel; sides must be multiples of ``divisor``."""
+        full = self.encode_full(frames)  # (b, width, y, x)
+        half = self.encode_half(functional.max_pool2d(full, 2))  # (b, deep, y/2, x/2)
+        quarter = self.quarter(functional.max_pool2d(half, 2))  # (b, deep, y/4, x/4)
+        half = self.decode_half(torch.cat([half, _enlarge(quarter)], dim=1))
+        full = self.decode_full(torch.cat([full, _enlarge(half)], dim=1))
+        return functional.pixel_shuffle(self.head(self.spread(full)), self.upsampling)
+
+    def expected_emitters(self, frames: Tensor) -> Tensor:
+        """Return the expected number of emitters per super-resolution pixel."""
+        return torch.sigmoid(self(frames))
+
+
+def _enlarge(features: Tensor) -> Tensor:
+    """Repeat each pixel 2 × 2."""
+    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
