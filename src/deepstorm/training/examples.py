@@ -1,0 +1,242 @@
+"""Training pairs: scaled frames and spikes at the emitters.
+
+A source of examples gives the batch of any step directly, from its seed and the step's number
+alone, so that a resumed training sees what an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, Field
+
+from deepstorm.config import Settings
+from deepstorm.models.scaling import Scaling
+from deepstorm.simulation.blinking import Brightness
+from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
+from deepstorm.simulation.psf import GaussianPsf
+from deepstorm.simulation.scenes import ClusterScene, FilamentScene, Scene, UniformScene
+from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
+from deepstorm.structures import Localizations
+
+# Which stream of random numbers a batch comes from.
+TRAINING, VALIDATION = 0, 1
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"the range {limits} runs backwards; write the smaller value first")
+    return limits
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Training pairs.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (batch, 1, y, x)
+        Scaled camera frames.
+    spikes : ndarray of float32, shape (batch, 1, y · upsampling, x · upsampling)
+        Number of emitters per super-resolution pixel.
+    """
+
+    frames: Float32Array
+    spikes: Float32Array
+
+
+def spike_images(
+    emitters: Localizations, shape: tuple[int, int, int], pixel_size_nm: float
+) -> Float32Array:
+    """Count emitters per frame and super-resolution pixel.
+
+    Parameters
+    ----------
+    emitters : Localizations
+        Those outside the field or the frames are left out.
+    shape : tuple of int
+        (frame, y, x) of the result, in super-resolution pixels.
+    pixel_size_nm : float
+        Size of a super-resolution pixel.
+
+    Returns
+    -------
+    ndarray of float32, shape ``shape``
+    """
+    index = np.stack(
+        [
+            np.asarray(emitters.frame),
+            np.floor(emitters.y_nm / pixel_size_nm).astype(np.int64),
+            np.floor(emitters.x_nm / pixel_size_nm).astype(np.int64),
+        ]
+    )
+    inside = np.all((index >= 0) & (index < np.array(shape)[:, None]), axis=0)
+    flat = np.ravel_multi_index(tuple(index[:, inside]), shape)
+    return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(np.float32)
+
+
+def _log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(limits))))
+
+
+class ExampleSource(Protocol):
+    """Where batches come from."""
+
+    @property
+    def scaling(self) -> Scaling:
+        """The scaling that its frames went through, to be kept with the network."""
+
+    def batch(self, step: int, stream: int = TRAINING) -> Batch:
+        """Return the batch of one step of the training or the validation stream."""
+
+
+class SimulatedExamples(Settings):
+    """Scenes simulated on the fly, never the same one twice, over wide ranges.
+
+    Each batch holds ``scenes`` short movies of ``frames_per_scene`` frames. The scaling is fitted
+    to each short movie, as it is to a whole one at reconstruction. Light from emitters beyond the
+    border enters the frames, so that networks learn what borders of real images look like.
+
+    Parameters
+    ----------
+    patch_px : int
+        Side of a frame in camera pixels.
+    scenes, frames_per_scene : int
+        Their product is the batch size.
+    local_density_per_um2 : (float, float)
+        Emitters that are on per µm² of the area that the structure covers at the resolution of a
+        microscope; log-uniform.
+    sigma_px, mean_photons, background_photons : (float, float)
+        Log-uniform ranges over scenes.
+    brightness_spread, unevenness : (float, float)
+        Uniform ranges over scenes; see :class:`~deepstorm.simulation.blinking.Brightness` and
+        :class:`~deepstorm.simulation.simulator.Background`.
+    """
+
+    kind: Literal["simulated"] = "simulated"
+    patch_px: int = Field(40, ge=8, le=512, multiple_of=4)
+    scenes: int = Field(5, ge=1)
+    frames_per_scene: int = Field(4, ge=1)
+    local_density_per_um2: Range = (0.4, 14.0)
+    sigma_px: Range = (0.85, 1.7)
+    mean_photons: Range = (300.0, 6000.0)
+    brightness_spread: Range = (0.1, 1.0)
+    background_photons: Range = (3.0, 150.0)
+    unevenness: Range = (0.0, 0.2)
+
+    # Positions are drawn in units of camera pixels of this nominal size.
+    nominal_pixel_nm: Literal[100] = 100
+
+    def prepare(self, scaling: Scaling, upsampling: int, seed: int) -> SimulatedSource:
+        """Return the source of batches."""
+        return SimulatedSource(self, scaling, upsampling, seed)
+
+    def validity(self) -> dict[str, Any]:
+        """Return the ranges that a network trained on these examples has seen."""
+        names = ("local_density_per_um2", "sigma_px", "mean_photons", "background_photons")
+        return {name: list(getattr(self, name)) for name in names}
+
+    def draw_settings(self, rng: np.random.Generator) -> SimulationSettings:
+        """Draw what one short movie looks like."""
+        scene = draw_scene(rng)
+        base = SimulationSettings(
+            frames=self.frames_per_scene,
+            height_px=self.patch_px,
+            width_px=self.patch_px,
+            pixel_size_nm=self.nominal_pixel_nm,
+            scene=scene,
+            psf=GaussianPsf(sigma_nm=self.nominal_pixel_nm * _log_uniform(self.sigma_px, rng)),
+            brightness=Brightness(
+                mean_photons=_log_uniform(self.mean_photons, rng),
+                relative_spread=rng.uniform(*self.brightness_spread),
+            ),
+            background=Background(
+                mean_photons=_log_uniform(self.background_photons, rng),
+                unevenness=rng.uniform(*self.unevenness),
+            ),
+            camera=draw_camera(rng),
+        )
+        density = _log_uniform(self.local_density_per_um2, rng) * coverage(base, rng)
+        return base.model_copy(update={"density_per_um2": density})
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSource:
+    """Batches of :class:`SimulatedExamples`."""
+
+    examples: SimulatedExamples
+    scaling: Scaling
+    upsampling: int
+    seed: int
+
+    def batch(self, step: int, stream: int = TRAINING) -> Batch:
+        """Simulate the batch of one step of one stream."""
+        rng = np.random.default_rng([self.seed, stream, step])
+        pairs = [self._short_movie(rng) for _ in range(self.examples.scenes)]
+        return Batch(
+            np.concatenate([frames for frames, _ in pairs])[:, None],
+            np.concatenate([spikes for _, spikes in pairs])[:, None],
+        )
+
+    def _short_movie(self, rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
+        settings = self.examples.draw_settings(rng)
+        movie = simulate_movie(settings, rng)
+        frames = np.concatenate(list(movie.frames()))
+        side = self.examples.patch_px * self.upsampling
+        spikes = spike_images(
+            movie.truth, (settings.frames, side, side), settings.pixel_size_nm / self.upsampling
+        )
+        return self.scaling.fit(frames).apply(frames), spikes
+
+
+def coverage(settings: SimulationSettings, rng: np.random.Generator) -> float:
+    """Return the part of the field that a typical structure of the scene covers."""
+    field = settings.field_of_view()
+    return settings.scene.realise(field, rng).footprint_um2 / field.area_um2
+
+
+def draw_scene(rng: np.random.Generator) -> Scene:
+    """Draw a scene of any kind: filaments most often, since they are the hardest."""
+    kind = rng.choice(["uniform", "filaments", "bundle", "clusters"], p=[0.3, 0.35, 0.2, 0.15])
+    if kind == "uniform":
+        return UniformScene()
+    if kind == "clusters":
+        return ClusterScene(
+            clusters=int(rng.integers(2, 40)),
+            radius_nm=_log_uniform((15.0, 250.0), rng),
+            ring=bool(rng.random() < 0.4),
+        )
+    return FilamentScene(
+        filaments=int(rng.integers(1, 9)),
+        radius_nm=rng.uniform(0, 25),
+        bend_per_um=_log_uniform((0.05, 0.8), rng),
+        waviness_nm=rng.choice([0.0, 1.0]) * rng.uniform(10, 120),
+        wavelength_nm=rng.uniform(350, 1500),
+        spacing_nm=_log_uniform((60.0, 800.0), rng) if kind == "bundle" else 0.0,
+    )
+
+
+def draw_camera(rng: np.random.Generator) -> AnyCamera:
+    """Draw an EMCCD or an sCMOS camera."""
+    if rng.random() < 0.5:
+        em_gain = _log_uniform((50.0, 300.0), rng)
+        return EmccdCamera(
+            em_gain=em_gain,
+            electrons_per_adu=em_gain / _log_uniform((1.0, 10.0), rng),
+            read_noise_e=em_gain * rng.uniform(0.05, 0.8),
+        )
+    return ScmosCamera(
+        read_noise_e=rng.uniform(0.8, 2.5),
+        maps_seed=int(rng.integers(2**31)),
+    )
+
+
+Examples = SimulatedExamples

@@ -1,0 +1,66 @@
+"""Learning rates: pure functions of the step and of the validation losses so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from deepstorm.config import Settings
+
+
+class CosineSchedule(Settings):
+    """Rise linearly, then fall along half a cosine.
+
+    Parameters
+    ----------
+    peak_rate, final_rate : float
+    warmup_steps : int
+    """
+
+    kind: Literal["cosine"] = "cosine"
+    peak_rate: float = Field(1e-3, gt=0)
+    final_rate: float = Field(1e-5, gt=0)
+    warmup_steps: int = Field(200, ge=1)
+
+    def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
+        """Return the learning rate of a step (from 0) out of ``steps``."""
+        if step < self.warmup_steps:
+            return self.peak_rate * (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(steps - self.warmup_steps, 1)
+        fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        return self.final_rate + (self.peak_rate - self.final_rate) * fall
+
+
+class PlateauSchedule(Settings):
+    """Lower the rate whenever the validation loss has stopped falling (the paper's code).
+
+    Parameters
+    ----------
+    initial_rate, minimum_rate : float
+    factor : float
+        By which the rate is multiplied.
+    patience : int
+        Validations without an improvement before it is lowered.
+    """
+
+    kind: Literal["plateau"] = "plateau"
+    initial_rate: float = Field(1e-3, gt=0)
+    minimum_rate: float = Field(5e-5, gt=0)
+    factor: float = Field(0.1, gt=0, lt=1)
+    patience: int = Field(5, ge=1)
+
+    def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
+        """Return the learning rate after these validation losses."""
+        rate, best, waited = self.initial_rate, math.inf, 0
+        for loss in validation_losses:
+            waited = 0 if loss < best else waited + 1
+            best = min(best, loss)
+            if waited >= self.patience:
+                rate, waited = max(rate * self.factor, self.minimum_rate), 0
+        return rate
+
+
+Schedule = Annotated[CosineSchedule | PlateauSchedule, Field(discriminator="kind")]
