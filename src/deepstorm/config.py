@@ -1,7 +1,7 @@
-"""The base of every setting, and settings from and to TOML.
+"""The base of every setting, and settings from TOML.
 
 Each room keeps its own settings beside what they set; all of them are frozen, validated, reject
-unknown keys, and are read and written here.
+unknown keys, and are read here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from deepstorm.errors import InputError
 
@@ -44,15 +45,18 @@ def validated(kind: type[AnySettings], values: Any, source: str) -> AnySettings:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"'{'.'.join(str(part) for part in problem['loc'])}': {problem['msg']}"
-            for problem in error.errors()[:5]
-        )
+        problems = "; ".join(_in_words(problem) for problem in error.errors()[:5])
         raise InputError(f"the settings in {source} cannot be used: {problems}") from None
 
 
 def read_settings(kind: type[AnySettings], path: str | os.PathLike[str]) -> AnySettings:
     """Read settings from a TOML file.
+
+    Parameters
+    ----------
+    kind : type of Settings
+    path : path-like
+        A TOML file in UTF-8, with or without a byte order mark.
 
     Raises
     ------
@@ -61,9 +65,18 @@ def read_settings(kind: type[AnySettings], path: str | os.PathLike[str]) -> AnyS
     """
     source = Path(path)
     try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
+        values = tomllib.loads(source.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise InputError(f"the settings file '{source}' does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"the settings file '{source}' does not exist; check its name and folder"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"the settings file '{source}' is not readable TOML: {error}") from None
     return validated(kind, values, f"'{source}'")
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    """Say where a problem is, unless it concerns the whole, and what it is."""
+    place = ".".join(str(part) for part in problem["loc"][:6])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"'{place}': {message}" if place else message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Localizations:
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the known columns by name, in the order of the fields."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        known = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: column for name, column in known.items() if column is not None}
 
     def select(self, keep: BoolArray | IntArray | slice) -> Localizations:
@@ -125,3 +125,28 @@ def histogram_image(
     flat = row[inside] * shape[1] + column[inside]
     counts = np.bincount(flat, minlength=shape[0] * shape[1])
     return counts.reshape(shape).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """A super-resolution image and what is known of its making.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+        Expected number of emitters per super-resolution pixel, summed over the movie.
+    pixel_size_nm : float
+        Size of a super-resolution pixel.
+    widefield : ndarray of float32, shape (y, x)
+        Mean of the camera frames.
+    localizations : Localizations, optional
+        Where they were asked for.
+    record : dict
+        Settings, versions, checksums and timings of the run, ready for JSON.
+    """
+
+    image: npt.NDArray[np.float32]
+    pixel_size_nm: float
+    widefield: npt.NDArray[np.float32]
+    localizations: Localizations | None = None
+    record: dict[str, Any] = field(default_factory=dict)

@@ -22,6 +22,8 @@ from deepstorm.models.scaling import Scaling
 
 HEADER_KEY = "deepstorm"
 FORMAT_VERSION = 1
+# What safetensors calls the types that networks have.
+DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 Network = NativeNetwork | DeepStormNetwork
 NetworkSettings = Annotated[
@@ -34,6 +36,8 @@ class NetworkCard(Settings):
 
     Parameters
     ----------
+    format_version : int
+        Version of the file format.
     name : str
     network : NetworkSettings
         Its architecture.
@@ -47,12 +51,12 @@ class NetworkCard(Settings):
         Version of the package that trained it.
     """
 
-    format_version: int = Field(FORMAT_VERSION, ge=1)
+    format_version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
     name: str = Field(max_length=200)
     network: NetworkSettings
     scaling: Scaling
-    validity: dict[str, tuple[float, float]] = {}
-    training: dict[str, JsonValue] = {}
+    validity: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    training: dict[str, JsonValue] = Field(default_factory=dict)
     package_version: str = ""
 
 
@@ -82,25 +86,33 @@ def load_network(path: str | os.PathLike[str]) -> tuple[Network, NetworkCard]:
     Raises
     ------
     InputError
-        If the file is missing, of another kind, damaged, or made by a newer version.
+        If the file is missing, of another kind, damaged, or made by a newer version, or its weights
+        are not those of the network that its header describes.
     """
     source = Path(path)
     if not source.is_file():
-        raise InputError(f"the network file '{source}' does not exist")
+        raise InputError(f"there is no network file '{source}'; check its name and folder")
     try:
         with safe_open(source, framework="pt") as file:
             card = _read_card(file.metadata() or {}, source)
             network = _empty_network(card)
-            expected = network.state_dict()
-            _check_shapes({key: file.get_slice(key) for key in file.keys()}, expected, source)
-            tensors = {key: file.get_tensor(key) for key in expected}
+            names = file.keys()
+            found = {name: file.get_slice(name) for name in names}
+            _check_layout(found, network.state_dict(), source)
+            # Copies: the tensors as read are views of the file, and would change with it.
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except SafetensorError:
         raise InputError(
-            f"'{source}' is not a safetensors file; networks are read from .safetensors alone, "
+            f"'{source}' is not a complete safetensors file; networks are read from those alone, "
             "because pickled weights (.pt, .pth, .h5) can run code"
         ) from None
+    except OSError as error:
+        raise InputError(f"the network file '{source}' cannot be read: {error}") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise InputError(f"the network '{source}' holds weights that are not finite numbers")
+        raise InputError(
+            f"the network '{source}' holds weights that are not finite numbers; "
+            "it is damaged or its training failed, use another one"
+        )
     network.load_state_dict(tensors, assign=True)
     return network.eval(), card
 
@@ -117,8 +129,10 @@ def _read_card(metadata: dict[str, str], source: Path) -> NetworkCard:
         raise InputError(f"'{source}' is a safetensors file, but not one of a deepstorm network")
     try:
         values = json.loads(metadata[HEADER_KEY])
-    except ValueError:
-        raise InputError(f"the header of the network '{source}' is damaged") from None
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"the header of the network '{source}' is damaged; fetch the file again"
+        ) from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(
@@ -134,12 +148,12 @@ def _empty_network(card: NetworkCard) -> Network:
         return card.network.build()
 
 
-def _check_shapes(found: dict[str, Any], expected: dict[str, torch.Tensor], source: Path) -> None:
-    """Refuse weights that do not fit the architecture, before any of them is read."""
-    shapes = {name: tuple(tensor.get_shape()) for name, tensor in found.items()}
-    wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    if shapes != wanted:
-        differing = sorted(set(shapes.items()) ^ set(wanted.items()))[0][0]
+def _check_layout(found: dict[str, Any], expected: dict[str, torch.Tensor], source: Path) -> None:
+    """Refuse weights whose names, shapes or types are others, before any of them is read."""
+    layout = {name: (*part.get_shape(), part.get_dtype()) for name, part in found.items()}
+    wanted = {name: (*part.shape, DTYPES[part.dtype]) for name, part in expected.items()}
+    if layout != wanted:
+        differing = min(name for name, _ in layout.items() ^ wanted.items())
         raise InputError(
             f"the weights in '{source}' do not fit the network its header describes "
             f"(first difference: '{differing}')"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
@@ -28,7 +30,7 @@ class DeepStormNetworkSettings(Settings):
     """
 
     kind: Literal["deepstorm"] = "deepstorm"
-    upsampling: int = Field(8, ge=1, le=32)
+    upsampling: int = Field(default=8, ge=1, le=32)
 
     def build(self) -> DeepStormNetwork:
         """Return a new network with fresh weights."""
@@ -51,7 +53,7 @@ class DeepStormNetwork(nn.Module):
 
     Takes scaled frames (batch, 1, y, x) and returns (batch, 1, y · upsampling, x · upsampling):
     spikes of height 50, blurred a little, at the emitters. ``upsampling`` times each side must be
-    a multiple of 8.
+    a multiple of 8, so each side one of ``divisor``.
 
     Parameters
     ----------
@@ -63,8 +65,7 @@ class DeepStormNetwork(nn.Module):
         self.upsampling = settings.upsampling
         channels = (1, *ENCODER_CHANNELS, CENTRE_CHANNELS, *DECODER_CHANNELS)
         self.layers = nn.ModuleList(
-            Convolution(before, after)
-            for before, after in zip(channels, channels[1:], strict=False)
+            Convolution(before, after) for before, after in pairwise(channels)
         )
         self.head = nn.Conv2d(DECODER_CHANNELS[-1], 1, 1, bias=False)
         nn.init.orthogonal_(self.head.weight)
@@ -72,7 +73,15 @@ class DeepStormNetwork(nn.Module):
     @property
     def divisor(self) -> int:
         """Sides of a frame must be multiples of this."""
-        return max(8 // self.upsampling, 1)
+        return 8 // math.gcd(8, self.upsampling)
+
+    @property
+    def halo_px(self) -> int:
+        """Camera pixels around a tile whose prediction lacks context.
+
+        The receptive field reaches 22 enlarged pixels, and up to 7 more where pooling begins.
+        """
+        return -(-32 // self.upsampling // self.divisor) * self.divisor
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return blurred spikes per super-resolution pixel."""

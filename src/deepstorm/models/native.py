@@ -7,6 +7,7 @@ each as channels (sub-pixel convolution, Shi et al., CVPR 2016, doi 10.1109/CVPR
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -31,9 +32,9 @@ class NativeNetworkSettings(Settings):
     """
 
     kind: Literal["native"] = "native"
-    width: int = Field(64, ge=4, le=1024)
-    deep_width: int = Field(128, ge=4, le=2048)
-    upsampling: int = Field(8, ge=1, le=32)
+    width: int = Field(default=64, ge=4, le=1024)
+    deep_width: int = Field(default=128, ge=4, le=2048)
+    upsampling: int = Field(default=8, ge=1, le=32)
 
     def build(self) -> NativeNetwork:
         """Return a new network with fresh weights."""
@@ -43,7 +44,7 @@ class NativeNetworkSettings(Settings):
 def _convolutions(*channels: int) -> nn.Sequential:
     """Return 3 × 3 convolutions with ReLU between the given numbers of channels."""
     layers: list[nn.Module] = []
-    for before, after in zip(channels, channels[1:], strict=False):
+    for before, after in pairwise(channels):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
@@ -51,8 +52,9 @@ def _convolutions(*channels: int) -> nn.Sequential:
 class NativeNetwork(nn.Module):
     """U-Net over three resolutions with a sub-pixel head.
 
-    Takes scaled frames (batch, 1, y, x) of any size and returns the log-odds that each
-    super-resolution pixel holds an emitter, (batch, 1, y · upsampling, x · upsampling).
+    Takes scaled frames (batch, 1, y, x), whose sides are multiples of ``divisor``, and returns the
+    log-odds that each super-resolution pixel holds an emitter,
+    (batch, 1, y · upsampling, x · upsampling).
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ class NativeNetwork(nn.Module):
     """
 
     divisor = 4
+    # The receptive field reaches 21 pixels, and pooling wants halos of multiples of 4.
+    halo_px = 24
 
     def __init__(self, settings: NativeNetworkSettings) -> None:
         super().__init__()
@@ -77,9 +81,9 @@ class NativeNetwork(nn.Module):
     def _initialise(self) -> None:
         """Draw weights for ReLU layers, and start from few emitters: odds of 1 to 400 per pixel."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias) if module.bias is not None else None
+                nn.init.zeros_(module.bias)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.constant_(self.head.bias, -6.0)  # type: ignore[arg-type]
 
@@ -93,7 +97,10 @@ class NativeNetwork(nn.Module):
         return functional.pixel_shuffle(self.head(self.spread(full)), self.upsampling)
 
     def expected_emitters(self, frames: Tensor) -> Tensor:
-        """Return the expected number of emitters per super-resolution pixel."""
+        """Return the expected number of emitters per super-resolution pixel.
+
+        It is the probability that there is one, for pixels too small to hold two at once.
+        """
         return torch.sigmoid(self(frames))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepstorm.config import Settings
 from deepstorm.simulation.scenes import Positions, Structure
@@ -27,8 +27,8 @@ class Brightness(Settings):
         Standard deviation over mean.
     """
 
-    mean_photons: float = Field(1500.0, gt=0, le=1e7)
-    relative_spread: float = Field(0.3, ge=0, le=2)
+    mean_photons: float = Field(default=1500.0, gt=0, le=1e7)
+    relative_spread: float = Field(default=0.3, ge=0, le=2)
 
     def sample(self, n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Draw the photons of ``n`` emitters."""
@@ -99,13 +99,23 @@ class SwitchingBlinking(Settings):
     mean_on_frames : float
         Mean of the exponential on-time, in frames.
     min_fraction : float
-        An emitter that is on for less than this part of a frame is too faint to count there and is
-        left out, of the image as of the truth.
+        An emitter that is on for no longer than this part of a frame is too faint to count there
+        and is left out, of the image as of the truth; the mean number of emitters in a frame is
+        that of the others. At most five times ``mean_on_frames``: beyond, hardly any event counts.
     """
 
     kind: Literal["switching"] = "switching"
-    mean_on_frames: float = Field(2.0, gt=0, le=1e5)
-    min_fraction: float = Field(0.05, ge=0, lt=1)
+    mean_on_frames: float = Field(default=2.0, gt=0, le=1e5)
+    min_fraction: float = Field(default=0.05, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if self.min_fraction > 5 * self.mean_on_frames:
+            raise ValueError(
+                f"a min_fraction of {self.min_fraction:g} leaves out nearly every event where "
+                f"mean_on_frames is {self.mean_on_frames:g}; lower min_fraction or set it to 0"
+            )
+        return self
 
     def sample(
         self,
@@ -117,6 +127,8 @@ class SwitchingBlinking(Settings):
     ) -> tuple[IntArray, Positions, npt.NDArray[np.float64]]:
         """Draw switching events over the whole movie, and split each into its frames."""
         lead = 10 * self.mean_on_frames  # events that began before the movie
+        # Mean number of frames in which an event counts: the integral over on-times t above
+        # min_fraction of exp(-t / mean) / mean, times the 1 + t - 2 min_fraction start times.
         visible_frames = np.exp(-self.min_fraction / self.mean_on_frames)
         visible_frames *= self.mean_on_frames + 1 - self.min_fraction
         events = rng.poisson(mean_emitters * (n_frames + lead) / visible_frames)

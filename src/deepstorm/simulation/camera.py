@@ -1,7 +1,7 @@
 """From photons to camera counts and back.
 
-Every camera turns expected photons per pixel into counts (adu) with its own noise. The noise of each
-is given in its docstring and tested against theory.
+Every camera turns expected photons per pixel into counts (adu) with its own noise, which its
+docstring states and the tests compare with theory.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class EmccdCamera(Settings):
 
     Photoelectrons and spurious charge are Poisson; the multiplication register turns *n* electrons
     into a gamma variate of shape *n* and scale ``em_gain``, which doubles the variance (excess
-    noise factor 2); then Gaussian read noise and the converter's gain and offset. The mean is
-    ``offset + (qe · photons + spurious) · em_gain / electrons_per_adu``.
+    noise factor 2); then Gaussian read noise and the converter's gain and offset. With
+    ``n = qe · photons + spurious`` the mean is ``offset + n · em_gain / electrons_per_adu`` and the
+    variance ``2 n · (em_gain / electrons_per_adu)² + (read_noise_e / electrons_per_adu)²``.
 
     Parameters
     ----------
@@ -76,12 +77,12 @@ class EmccdCamera(Settings):
     """
 
     kind: Literal["emccd"] = "emccd"
-    quantum_efficiency: float = Field(1.0, gt=0, le=1)
-    em_gain: float = Field(300.0, ge=1, le=10_000)
-    electrons_per_adu: float = Field(145.0, gt=0)
-    read_noise_e: float = Field(75.0, ge=0)
-    spurious_charge_e: float = Field(0.002, ge=0)
-    offset_adu: float = Field(100.0, ge=0, le=MAX_ADU)
+    quantum_efficiency: float = Field(default=1.0, gt=0, le=1)
+    em_gain: float = Field(default=300.0, ge=1, le=10_000)
+    electrons_per_adu: float = Field(default=145.0, gt=0)
+    read_noise_e: float = Field(default=75.0, ge=0)
+    spurious_charge_e: float = Field(default=0.002, ge=0)
+    offset_adu: float = Field(default=100.0, ge=0, le=MAX_ADU)
 
     def expose(
         self, expected_photons: FloatArray, rng: np.random.Generator
@@ -95,16 +96,19 @@ class EmccdCamera(Settings):
 
     def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
         """Invert the mean response."""
-        electrons = (counts_adu - self.offset_adu) * self.electrons_per_adu / self.em_gain
-        return np.asarray((electrons - self.spurious_charge_e) / self.quantum_efficiency)
+        counts = np.asarray(counts_adu, np.float64)
+        electrons = (counts - self.offset_adu) * self.electrons_per_adu / self.em_gain
+        return (electrons - self.spurious_charge_e) / self.quantum_efficiency
 
 
 class ScmosCamera(Settings):
     """Scientific CMOS camera, whose offset, gain and read noise differ from pixel to pixel.
 
     Photoelectrons are Poisson, read noise is Gaussian with a variance of its own in each pixel
-    (Huang et al., Nature Methods 2013, doi 10.1038/nmeth.2488). The maps are drawn from
-    ``maps_seed``, so that one camera keeps its maps from frame to frame and movie to movie.
+    (Huang et al., Nature Methods 2013, doi 10.1038/nmeth.2488). The mean of a pixel is
+    ``offset + gain · qe · photons`` and its variance ``gain² · (qe · photons + read²)``. The maps
+    are drawn from ``maps_seed``, so that one camera keeps its maps from frame to frame and movie to
+    movie; sensors of different sizes have different maps.
 
     Parameters
     ----------
@@ -128,14 +132,14 @@ class ScmosCamera(Settings):
     """
 
     kind: Literal["scmos"] = "scmos"
-    quantum_efficiency: float = Field(1.0, gt=0, le=1)
-    gain_adu_per_e: float = Field(2.0, gt=0)
-    gain_spread: float = Field(0.02, ge=0, le=0.3)
-    read_noise_e: float = Field(1.4, ge=0)
-    read_noise_spread: float = Field(0.35, ge=0, le=2)
-    offset_adu: float = Field(100.0, ge=0, le=MAX_ADU)
-    offset_spread_adu: float = Field(2.0, ge=0)
-    maps_seed: int = Field(0, ge=0)
+    quantum_efficiency: float = Field(default=1.0, gt=0, le=1)
+    gain_adu_per_e: float = Field(default=2.0, gt=0)
+    gain_spread: float = Field(default=0.02, ge=0, le=0.3)
+    read_noise_e: float = Field(default=1.4, ge=0)
+    read_noise_spread: float = Field(default=0.35, ge=0, le=2)
+    offset_adu: float = Field(default=100.0, ge=0, le=MAX_ADU)
+    offset_spread_adu: float = Field(default=2.0, ge=0)
+    maps_seed: int = Field(default=0, ge=0)
 
     def maps(self, shape: tuple[int, int]) -> tuple[npt.NDArray[np.float64], ...]:
         """Return the maps (offset in adu, gain in adu per electron, read noise in electrons).
@@ -163,7 +167,8 @@ class ScmosCamera(Settings):
     def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
         """Invert the mean response, pixel by pixel."""
         offset, gain, _ = self.maps(counts_adu.shape[-2:])
-        return np.asarray((counts_adu - offset) / gain / self.quantum_efficiency)
+        counts = np.asarray(counts_adu, np.float64)
+        return (counts - offset) / gain / self.quantum_efficiency
 
 
 AnyCamera = Annotated[IdealCamera | EmccdCamera | ScmosCamera, Field(discriminator="kind")]

@@ -12,14 +12,16 @@ from scipy.special import erf
 from deepstorm.config import Settings
 from deepstorm.structures import FloatArray, IntArray
 
-# Beyond this many standard deviations less than 1e-6 of the light is left.
+# Beyond this many standard deviations less than 1e-6 of the light is left along each axis.
 REACH_SIGMA = 5.0
+# Spots are added up in portions, so that dense movies of large fields fit into memory.
+EMITTERS_PER_PORTION = 16_384
 
 
 def integrated_gaussian(
     position_px: FloatArray, sigma_px: FloatArray, first_px: IntArray, width: int
 ) -> npt.NDArray[np.float64]:
-    """Integrate one-dimensional unit Gaussians over pixels.
+    """Integrate one-dimensional Gaussians of unit area over pixels.
 
     Parameters
     ----------
@@ -71,9 +73,27 @@ def render_emitters(
     ndarray of float64, shape ``shape``
         Expected photons per pixel, without background.
     """
-    if len(frame) == 0:
-        return np.zeros(shape)
-    reach = int(np.ceil(REACH_SIGMA * float(sigma_px.max())))
+    total = np.zeros(int(np.prod(shape)))
+    reach = int(np.ceil(REACH_SIGMA * float(sigma_px.max(initial=0.0))))
+    for start in range(0, len(frame), EMITTERS_PER_PORTION):
+        part = slice(start, start + EMITTERS_PER_PORTION)
+        flat, light = _spots(
+            frame[part], x_px[part], y_px[part], photons[part], sigma_px[part], reach, shape
+        )
+        total += np.bincount(flat, weights=light, minlength=len(total))
+    return total.reshape(shape)
+
+
+def _spots(
+    frame: IntArray,
+    x_px: FloatArray,
+    y_px: FloatArray,
+    photons: FloatArray,
+    sigma_px: FloatArray,
+    reach: int,
+    shape: tuple[int, int, int],
+) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """Return flat pixel indices and the light there, up to ``reach`` pixels from each emitter."""
     width = 2 * reach + 1
     first_x = np.floor(x_px).astype(np.int64) - reach
     first_y = np.floor(y_px).astype(np.int64) - reach
@@ -84,12 +104,10 @@ def render_emitters(
     )
     row = first_y[:, None] + np.arange(width)
     column = first_x[:, None] + np.arange(width)
-    inside = ((row >= 0) & (row < shape[1]))[:, :, None] & (
-        (column >= 0) & (column < shape[2])
-    )[:, None, :]
+    row_inside, column_inside = (row >= 0) & (row < shape[1]), (column >= 0) & (column < shape[2])
+    inside = row_inside[:, :, None] & column_inside[:, None, :]
     flat = (frame[:, None] * shape[1] + row)[:, :, None] * shape[2] + column[:, None, :]
-    total = np.bincount(flat[inside], weights=spots[inside], minlength=int(np.prod(shape)))
-    return total.reshape(shape)
+    return flat[inside], spots[inside]
 
 
 class GaussianPsf(Settings):
@@ -104,8 +122,8 @@ class GaussianPsf(Settings):
     """
 
     kind: Literal["gaussian"] = "gaussian"
-    sigma_nm: float = Field(110.0, gt=0, le=1e5)
-    relative_spread: float = Field(0.03, ge=0, le=0.5)
+    sigma_nm: float = Field(default=110.0, gt=0, le=1e5)
+    relative_spread: float = Field(default=0.03, ge=0, le=0.5)
 
     @property
     def reach_nm(self) -> float:

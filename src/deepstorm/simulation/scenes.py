@@ -1,7 +1,8 @@
 """Where emitters are: scenes are realised once as a structure, which is then sampled.
 
 Positions are in nm from the outer corner of the top-left camera pixel, arrays of shape (n, 2) as
-(x, y). A structure may reach beyond the field: light from outside enters an image, too.
+(x, y). A structure may reach beyond the field: light from outside enters an image, too. Its own
+``field`` says over which area a density of emitters is counted.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import numpy.typing as npt
 from pydantic import Field
 
 from deepstorm.config import Settings
+from deepstorm.errors import InputError
 
 Positions = npt.NDArray[np.float64]
 
 # Width over which one filament or cluster hides another at the resolution of a microscope.
 FOOTPRINT_WIDTH_NM = 500.0
+
+# Draws of a whole set of filaments before it is certain that they cannot meet the field.
+MAX_DRAWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +59,27 @@ class FieldOfView:
 
     def contains(self, positions: Positions) -> npt.NDArray[np.bool_]:
         """Tell which positions lie within the field and its margin."""
-        return np.all(
-            (positions >= self.low_nm) & (positions < self.low_nm + self.span_nm), axis=1
+        high_nm = self.low_nm + self.span_nm
+        inside: npt.NDArray[np.bool_] = np.all(
+            (positions >= self.low_nm) & (positions < high_nm), axis=1
         )
+        return inside
 
     def uniform(self, n: int, rng: np.random.Generator) -> Positions:
         """Draw ``n`` positions uniformly from the field and its margin."""
         return self.low_nm + rng.random((n, 2)) * self.span_nm
 
+    def without_margin(self) -> FieldOfView:
+        """Return the camera's field alone."""
+        return FieldOfView(self.width_nm, self.height_nm)
+
 
 class Structure(Protocol):
     """One realisation of a scene."""
+
+    @property
+    def field(self) -> FieldOfView:
+        """Rectangle over which a density of emitters is counted."""
 
     @property
     def footprint_um2(self) -> float:
@@ -123,7 +138,8 @@ class CurveStructure:
         along = rng.random((n, 1))
         normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / length[:, None]
         across = self.radius_nm * np.cos(rng.uniform(0, np.pi, (n, 1)))
-        return self.starts[chosen] + along * step[chosen] + across * normal[chosen]
+        positions: Positions = self.starts[chosen] + along * step[chosen] + across * normal[chosen]
+        return positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +149,7 @@ class PointStructure:
     Parameters
     ----------
     sites : ndarray, shape (sites, 2)
-        Positions (x, y) in nm.
+        Positions (x, y) in nm; at least one.
     scatter_nm : float
         Standard deviation of the scatter around a site; 0 for the sites themselves.
     field : FieldOfView
@@ -175,25 +191,56 @@ class FilamentScene(Settings):
     radius_nm : float
         Radius of the labelled tube.
     bend_per_um : float
-        Standard deviation of the change of direction along one µm, in radians.
+        Strength of a smooth random bending: the change of direction along one µm has a standard
+        deviation of about 2.8 times this, in radians.
     waviness_nm : float
         Amplitude of a sideways wave, as the twisted tubes of the 2013 SMLM challenge have.
     wavelength_nm : float
         Wavelength of that wave.
     spacing_nm : float
         Where positive, filaments run side by side at about this distance; otherwise anywhere.
+
+    Notes
+    -----
+    Filaments run through the middle of the area that they are drawn in more often than through its
+    margin: the mean density within the camera's field is about a tenth above that of field and
+    margin together.
     """
 
     kind: Literal["filaments"] = "filaments"
-    filaments: int = Field(8, ge=1, le=10_000)
-    radius_nm: float = Field(12.5, ge=0, le=1000)
-    bend_per_um: float = Field(0.25, ge=0, le=10)
-    waviness_nm: float = Field(0.0, ge=0, le=1000)
-    wavelength_nm: float = Field(600.0, gt=10)
-    spacing_nm: float = Field(0.0, ge=0)
+    filaments: int = Field(default=8, ge=1, le=10_000)
+    radius_nm: float = Field(default=12.5, ge=0, le=1000)
+    bend_per_um: float = Field(default=0.25, ge=0, le=10)
+    waviness_nm: float = Field(default=0.0, ge=0, le=1000)
+    wavelength_nm: float = Field(default=600.0, gt=10)
+    spacing_nm: float = Field(default=0.0, ge=0)
 
     def realise(self, field: FieldOfView, rng: np.random.Generator) -> CurveStructure:
-        """Draw the filaments' courses."""
+        """Draw the filaments' courses.
+
+        Raises
+        ------
+        InputError
+            If no filament meets the field, because it is too small or they are too far apart.
+        """
+        for _ in range(MAX_DRAWS):
+            starts, ends = self._segments(field, rng)
+            inside = field.contains(starts) & field.contains(ends)
+            if inside.any():
+                return CurveStructure(starts[inside], ends[inside], self.radius_nm, field)
+        width_nm, height_nm = field.span_nm
+        raise InputError(
+            f"no filament meets the field of {width_nm:g} × {height_nm:g} nm (margin included); "
+            f"choose a spacing_nm below {self.spacing_nm:g}, or a larger field"
+            if self.spacing_nm > 0
+            else f"a field of {width_nm:g} × {height_nm:g} nm (margin included) is too small for "
+            "filaments; choose a larger one"
+        )
+
+    def _segments(
+        self, field: FieldOfView, rng: np.random.Generator
+    ) -> tuple[Positions, Positions]:
+        """Draw all filaments; return the starts and ends of their segments."""
         heading = rng.uniform(0, 2 * np.pi)
         centre = field.low_nm + field.span_nm * rng.uniform(0.2, 0.8, 2)
         curves = [
@@ -202,10 +249,7 @@ class FilamentScene(Settings):
         ]
         starts = np.concatenate([curve[:-1] for curve in curves])
         ends = np.concatenate([curve[1:] for curve in curves])
-        inside = field.contains(starts) & field.contains(ends)
-        if not inside.any():
-            return self.realise(field, rng)
-        return CurveStructure(starts[inside], ends[inside], self.radius_nm, field)
+        return starts, ends
 
     def _anchor(
         self,
@@ -230,7 +274,7 @@ class FilamentScene(Settings):
         The direction does a smoothed random walk away from the anchor on both sides.
         """
         step_nm = 40.0
-        half = int(np.ceil(np.hypot(*field.span_nm) / step_nm))
+        half = max(int(np.ceil(np.hypot(*field.span_nm) / step_nm)), 5)  # longer than the smoothing
         turns = rng.normal(0, self.bend_per_um * np.sqrt(step_nm / 1000), 2 * half)
         turns = np.convolve(turns, np.full(9, 1 / 9) * 3, mode="same")
         angle = np.cumsum(turns)
@@ -241,7 +285,8 @@ class FilamentScene(Settings):
         phase = rng.uniform(0, 2 * np.pi)
         wave = np.sin(2 * np.pi * np.arange(2 * half) * step_nm / self.wavelength_nm + phase)
         normal = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
-        return points + self.waviness_nm * wave[:, None] * normal
+        curve: Positions = points + self.waviness_nm * wave[:, None] * normal
+        return curve
 
 
 class ClusterScene(Settings):
@@ -258,8 +303,8 @@ class ClusterScene(Settings):
     """
 
     kind: Literal["clusters"] = "clusters"
-    clusters: int = Field(20, ge=1, le=100_000)
-    radius_nm: float = Field(60.0, ge=0, le=10_000)
+    clusters: int = Field(default=20, ge=1, le=100_000)
+    radius_nm: float = Field(default=60.0, ge=0, le=10_000)
     ring: bool = False
 
     def realise(self, field: FieldOfView, rng: np.random.Generator) -> PointStructure:
@@ -276,6 +321,8 @@ class ClusterScene(Settings):
 class StripeScene(Settings):
     """Pairs of horizontal lines at decreasing distance, as in the paper's Fig. 3.
 
+    The lines end at the borders of the camera's field, and none lies in the margin.
+
     Parameters
     ----------
     separations_nm : tuple of float
@@ -284,7 +331,7 @@ class StripeScene(Settings):
 
     kind: Literal["stripes"] = "stripes"
     separations_nm: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        (100.0, 75.0, 50.0, 35.0, 25.0, 19.0), min_length=1
+        default=(100.0, 75.0, 50.0, 35.0, 25.0, 19.0), min_length=1
     )
 
     def realise(self, field: FieldOfView, rng: np.random.Generator) -> CurveStructure:
@@ -295,27 +342,29 @@ class StripeScene(Settings):
         y = np.concatenate([centres - half, centres + half])
         starts = np.stack([np.zeros(2 * n), y], axis=1)
         ends = np.stack([np.full(2 * n, field.width_nm), y], axis=1)
-        return CurveStructure(starts, ends, 0.0, field)
+        return CurveStructure(starts, ends, 0.0, field.without_margin())
 
 
 class TableScene(Settings):
-    """Emitters at given places.
+    """Emitters at given places, each as likely as the others.
 
     Parameters
     ----------
     positions_nm : tuple of (float, float)
-        Places (x, y) in nm.
+        Places (x, y) in nm. Those outside the camera's field take their share of the emitters, so
+        that the density within falls short of the requested one by as much.
     scatter_nm : float
         Standard deviation of a scatter around each place, for instance from the label's size.
     """
 
     kind: Literal["table"] = "table"
     positions_nm: tuple[tuple[float, float], ...] = Field(min_length=1)
-    scatter_nm: float = Field(0.0, ge=0)
+    scatter_nm: float = Field(default=0.0, ge=0)
 
     def realise(self, field: FieldOfView, rng: np.random.Generator) -> PointStructure:
         """Return the given places as a structure; nothing about them is random."""
-        return PointStructure(np.asarray(self.positions_nm, np.float64), self.scatter_nm, field)
+        sites = np.asarray(self.positions_nm, np.float64)
+        return PointStructure(sites, self.scatter_nm, field.without_margin())
 
 
 Scene = Annotated[

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepstorm.config import Settings
 from deepstorm.simulation.blinking import AnyBlinking, Brightness, IndependentBlinking
@@ -27,6 +28,10 @@ from deepstorm.simulation.scenes import FieldOfView, FilamentScene, Scene
 from deepstorm.structures import Localizations
 
 FRAMES_PER_BLOCK = 64
+# Fewer frames make a block of a large camera, whose blocks would not fit into memory.
+PIXELS_PER_BLOCK = 2**25
+# A wider PSF is a mistaken unit rather than a microscope, and would take all memory.
+MAX_SIGMA_PX = 50.0
 
 
 class Background(Settings):
@@ -40,13 +45,15 @@ class Background(Settings):
         Relative standard deviation over the field of a smooth random pattern; 0 is uniform.
     """
 
-    mean_photons: float = Field(20.0, ge=0, le=1e6)
-    unevenness: float = Field(0.0, ge=0, le=1)
+    mean_photons: float = Field(default=20.0, ge=0, le=1e6)
+    unevenness: float = Field(default=0.0, ge=0, le=1)
 
-    def realise(
-        self, shape: tuple[int, int], rng: np.random.Generator
-    ) -> npt.NDArray[np.float64]:
-        """Draw the background, shape (y, x), in expected photons per pixel."""
+    def realise(self, shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Draw the background, shape (y, x), in expected photons per pixel.
+
+        No pixel has less than a twentieth of the mean; only an unevenness above about 0.3 can
+        reach that floor.
+        """
         if self.unevenness == 0:
             return np.full(shape, self.mean_photons)
         y = np.linspace(0, np.pi, shape[0])[:, None]
@@ -70,20 +77,37 @@ class SimulationSettings(Settings):
     pixel_size_nm : float
         Size of a camera pixel in the sample.
     density_per_um2 : float
-        Mean number of emitters that are on in a frame, per µm² of the field.
+        Mean number of emitters that are on in a frame, per µm² of the area in which the scene has
+        them: the camera's field, and for scenes that go on beyond it a margin from which light
+        still enters.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a value is out of range, or the PSF is wider than any microscope's.
     """
 
-    frames: int = Field(361, ge=1, le=10_000_000)
-    height_px: int = Field(64, ge=1, le=16_384)
-    width_px: int = Field(64, ge=1, le=16_384)
-    pixel_size_nm: float = Field(100.0, ge=1, le=10_000)
-    density_per_um2: float = Field(5.0, ge=0, le=1000)
+    frames: int = Field(default=361, ge=1, le=10_000_000)
+    height_px: int = Field(default=64, ge=1, le=16_384)
+    width_px: int = Field(default=64, ge=1, le=16_384)
+    pixel_size_nm: float = Field(default=100.0, ge=1, le=10_000)
+    density_per_um2: float = Field(default=5.0, ge=0, le=1000)
     scene: Scene = FilamentScene()
     blinking: AnyBlinking = IndependentBlinking()
     brightness: Brightness = Brightness()
     psf: GaussianPsf = GaussianPsf()
     background: Background = Background()
     camera: AnyCamera = EmccdCamera()
+
+    @model_validator(mode="after")
+    def _check_psf(self) -> Self:
+        sigma_px = self.psf.sigma_nm / self.pixel_size_nm
+        if sigma_px > MAX_SIGMA_PX:
+            raise ValueError(
+                f"a PSF of sigma_nm {self.psf.sigma_nm:g} is {sigma_px:.0f} camera pixels wide; "
+                f"at most {MAX_SIGMA_PX:.0f} are expected, check sigma_nm and pixel_size_nm"
+            )
+        return self
 
     def field_of_view(self) -> FieldOfView:
         """Return the field with a margin from which light still reaches the camera."""
@@ -124,9 +148,7 @@ class SimulatedMovie:
         """The emitters within the field."""
         pixel = self.settings.pixel_size_nm
         x, y = self.emitters.x_nm / pixel, self.emitters.y_nm / pixel
-        return self.emitters.select(
-            (x >= 0) & (x < self.shape[2]) & (y >= 0) & (y < self.shape[1])
-        )
+        return self.emitters.select((x >= 0) & (x < self.shape[2]) & (y >= 0) & (y < self.shape[1]))
 
     def expected_photons(self, start: int, stop: int) -> npt.NDArray[np.float64]:
         """Return the noise-free light of frames ``start`` to ``stop``, shape (frame, y, x)."""
@@ -146,8 +168,10 @@ class SimulatedMovie:
 
     def frames(self) -> Iterator[npt.NDArray[np.uint16]]:
         """Expose the movie block by block, each of shape (frame, y, x); once only."""
-        for start in range(0, self.shape[0], FRAMES_PER_BLOCK):
-            stop = min(start + FRAMES_PER_BLOCK, self.shape[0])
+        n_frames, height_px, width_px = self.shape
+        block = min(max(PIXELS_PER_BLOCK // (height_px * width_px), 1), FRAMES_PER_BLOCK)
+        for start in range(0, n_frames, block):
+            stop = min(start + block, n_frames)
             light = self.expected_photons(start, stop)
             yield digitise(self.settings.camera.expose(light, self.rng))
 
@@ -170,7 +194,7 @@ def simulate_movie(settings: SimulationSettings, rng: np.random.Generator) -> Si
     structure = settings.scene.realise(field, rng)
     frame, positions, photons = settings.blinking.sample(
         structure,
-        settings.density_per_um2 * field.area_um2,
+        settings.density_per_um2 * structure.field.area_um2,
         settings.frames,
         settings.brightness,
         rng,

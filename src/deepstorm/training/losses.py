@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -25,7 +26,9 @@ class BlurredSpikesLoss(Settings):
     """The paper's loss (§2.1.3): squared ℓ2 of the blurred difference, plus ℓ1 of the prediction.
 
     Prediction and spikes are both seen through a Gaussian of ``sigma_px`` super-resolution pixels.
-    Kernel sum and spike height are those of the published code; both terms are means over pixels.
+    Kernel sum, spike height and the 7 × 7 kernel are those of the published code; the kernel grows
+    where ``sigma_px`` is above 1, to hold three standard deviations. Both terms are means over
+    pixels.
 
     Parameters
     ----------
@@ -36,18 +39,19 @@ class BlurredSpikesLoss(Settings):
     """
 
     kind: Literal["blurred_spikes"] = "blurred_spikes"
-    sigma_px: float = Field(1.0, gt=0)
-    l1_weight: float = Field(1.0, ge=0)
+    sigma_px: float = Field(default=1.0, gt=0)
+    l1_weight: float = Field(default=1.0, ge=0)
 
     def __call__(self, output: Tensor, spikes: Tensor) -> Tensor:
         """Return the loss of outputs against spike counts, both (batch, 1, y, x)."""
-        kernel = gaussian_kernel(self.sigma_px, 7, 2.0).to(output.device)
-        difference = functional.conv2d(output - SPIKE_HEIGHT * spikes, kernel, padding=3)
+        reach = max(3, math.ceil(3 * self.sigma_px))
+        kernel = gaussian_kernel(self.sigma_px, 2 * reach + 1, 2.0).to(output.device)
+        difference = functional.conv2d(output - SPIKE_HEIGHT * spikes, kernel, padding=reach)
         return difference.square().mean() + self.l1_weight * output.abs().mean()
 
 
 class SpikeCrossEntropyLoss(Settings):
-    """Cross-entropy between log-odds and occupied pixels, summed per frame, in nats per emitter.
+    """Cross-entropy between log-odds and occupied pixels, in nats per occupied pixel of the batch.
 
     Its minimum is the posterior probability of each pixel to hold an emitter.
     """

@@ -17,13 +17,15 @@ class CosineSchedule(Settings):
     Parameters
     ----------
     peak_rate, final_rate : float
+        Learning rates after the rise and at the end.
     warmup_steps : int
+        Length of the rise.
     """
 
     kind: Literal["cosine"] = "cosine"
-    peak_rate: float = Field(1e-3, gt=0)
-    final_rate: float = Field(1e-5, gt=0)
-    warmup_steps: int = Field(200, ge=1)
+    peak_rate: float = Field(default=1e-3, gt=0)
+    final_rate: float = Field(default=1e-5, gt=0)
+    warmup_steps: int = Field(default=200, ge=1)
 
     def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
         """Return the learning rate of a step (from 0) out of ``steps``."""
@@ -40,6 +42,7 @@ class PlateauSchedule(Settings):
     Parameters
     ----------
     initial_rate, minimum_rate : float
+        Learning rate at first, and the one it is not lowered beyond.
     factor : float
         By which the rate is multiplied.
     patience : int
@@ -47,10 +50,10 @@ class PlateauSchedule(Settings):
     """
 
     kind: Literal["plateau"] = "plateau"
-    initial_rate: float = Field(1e-3, gt=0)
-    minimum_rate: float = Field(5e-5, gt=0)
-    factor: float = Field(0.1, gt=0, lt=1)
-    patience: int = Field(5, ge=1)
+    initial_rate: float = Field(default=1e-3, gt=0)
+    minimum_rate: float = Field(default=5e-5, gt=0)
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    patience: int = Field(default=5, ge=1)
 
     def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
         """Return the learning rate after these validation losses."""
@@ -59,7 +62,7 @@ class PlateauSchedule(Settings):
             waited = 0 if loss < best else waited + 1
             best = min(best, loss)
             if waited >= self.patience:
-                rate, waited = max(rate * self.factor, self.minimum_rate), 0
+                rate, waited = min(rate, max(rate * self.factor, self.minimum_rate)), 0
         return rate
 
 

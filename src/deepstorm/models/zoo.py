@@ -1,0 +1,45 @@
+"""The embedded trained networks."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import NetworkCard, load_network
+
+DEFAULT_NETWORK = "native"
+SUFFIX = ".safetensors"
+
+
+@cache
+def embedded_networks() -> dict[str, Path]:
+    """Return the networks that came with the package, name to file."""
+    folder = Path(str(resources.files("deepstorm") / "weights"))
+    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+
+
+def embedded_cards() -> dict[str, NetworkCard]:
+    """Return the cards of the embedded networks, by name."""
+    return {name: load_network(path)[1] for name, path in embedded_networks().items()}
+
+
+def find_network(name_or_path: str | os.PathLike[str] = DEFAULT_NETWORK) -> Path:
+    """Return the file of an embedded network, or of one's own.
+
+    Raises
+    ------
+    InputError
+        If it is neither the name of an embedded network nor an existing file.
+    """
+    embedded = embedded_networks().get(str(name_or_path))
+    path = embedded if embedded is not None else Path(name_or_path)
+    if not path.is_file():
+        names = ", ".join(embedded_networks())
+        raise InputError(
+            f"there is no network '{name_or_path}': neither a file of that name nor one of the "
+            f"embedded networks ({names})"
+        )
+    return path
