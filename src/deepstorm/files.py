@@ -54,7 +54,11 @@ def written_whole(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     target = check_writable(path, overwrite=overwrite)
     partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        # Some libraries write through private files of their own; outputs are for everyone.
+        partial.chmod(mode)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

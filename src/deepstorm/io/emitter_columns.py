@@ -1,0 +1,96 @@
+"""From columns of a table to a record of localizations, checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.errors import InputError
+from deepstorm.structures import Localizations
+
+_MAX_FRAME = 2**31
+_MAX_POSITION_NM = 1e9
+_REQUIRED = {"frame": "frame", "x_nm": "x", "y_nm": "y"}
+
+
+def localizations_from_columns(
+    columns: Mapping[str, npt.NDArray[Any]],
+    *,
+    first_frame: int,
+    name: str,
+    where: Callable[[int], str],
+) -> Localizations:
+    """Make a record of the columns that were found in a file.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n,)
+        By the field names of :class:`~deepstorm.structures.Localizations`; ``frame`` as it stands
+        in the file. Optional columns without a single value are left out.
+    first_frame : int
+        The number that the format gives to the first frame, 0 or 1.
+    name : str
+        The file, for messages.
+    where : callable
+        Says where the entry of an index stands.
+
+    Raises
+    ------
+    InputError
+        If a position is missing or not finite, or a frame is not a whole number from
+        ``first_frame`` on.
+    """
+    missing = [label for column, label in _REQUIRED.items() if column not in columns]
+    if missing:
+        raise InputError(
+            f"'{name}' has no column for {' and '.join(missing)}; expected at least the frame, "
+            "x and y of every localization"
+        )
+    known = {column: _as_float(values) for column, values in columns.items()}
+    known = {column: v for column, v in known.items() if column in _REQUIRED or _has_values(v)}
+    for column in {"x_nm", "y_nm", "z_nm"} & known.keys():
+        _check_positions(known[column], column[0], where)
+    frame = _frames(known.pop("frame"), first_frame, where)
+    return Localizations(frame=frame, **known)
+
+
+def _as_float(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _has_values(values: npt.NDArray[np.float64]) -> bool:
+    return len(values) == 0 or not bool(np.isnan(values).all())
+
+
+def _check_positions(
+    values: npt.NDArray[np.float64], axis: str, where: Callable[[int], str]
+) -> None:
+    credible = np.abs(values) <= _MAX_POSITION_NM  # False for NaN
+    if not credible.all():
+        row = int(np.argmin(credible))
+        raise InputError(f"{where(row)}: {axis} is {values[row]:g} nm, which is not a position")
+
+
+def _frames(
+    values: npt.NDArray[np.float64], first_frame: int, where: Callable[[int], str]
+) -> npt.NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):
+        whole = np.floor(values) == values
+    valid = whole & (values >= first_frame) & (values < _MAX_FRAME)
+    if not valid.all():
+        row = int(np.argmin(valid))
+        raise InputError(
+            f"{where(row)}: the frame is {values[row]:g}; expected a whole number, "
+            f"{first_frame} for the first frame"
+        )
+    return values.astype(np.int64) - first_frame
+
+
+def root_mean_square(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Join what a format gives for x and y separately into one lateral value."""
+    with np.errstate(over="ignore"):
+        joined: npt.NDArray[np.float64] = np.hypot(_as_float(first), _as_float(second)) / np.sqrt(2)
+    return joined

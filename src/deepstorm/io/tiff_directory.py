@@ -1,0 +1,162 @@
+"""Where the pages of a TIFF file lie, read from its directories alone.
+
+A header may claim anything. Here every claim is checked against the size of the file before it is
+believed, so that a truncated or hostile file ends in one clear error: no loop is followed, nothing
+is allocated because a tag says so, and the end of every page's data is known to be inside the file.
+The layout follows the TIFF 6.0 specification and its 64-bit variant, BigTIFF.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, Literal, NamedTuple
+
+from deepstorm.errors import InputError
+
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
+_INTEGER_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_RATIONAL = 5
+_MAX_TAGS = 4096
+
+
+class Entry(NamedTuple):
+    """One tag of a directory: the type and number of its values, and what or where they are."""
+
+    kind: int
+    values: int
+    inline: bytes
+
+
+ByteOrder = Literal["<", ">"]
+
+
+class _Variant(NamedTuple):
+    """How a TIFF flavour lays out its directories."""
+
+    order: ByteOrder
+    tag_count: struct.Struct
+    entry: struct.Struct
+    offset: struct.Struct
+
+
+def _variant(order: ByteOrder, *, big: bool) -> _Variant:
+    count, entry, offset = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
+    return _Variant(
+        order,
+        struct.Struct(order + count),
+        struct.Struct(order + entry),
+        struct.Struct(order + offset),
+    )
+
+
+class DirectoryReader:
+    """Walks the chain of directories of an open TIFF file.
+
+    Parameters
+    ----------
+    handle : binary file
+        Open for reading; its position is moved.
+    name : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If the file is not a TIFF file.
+    """
+
+    def __init__(self, handle: BinaryIO, name: str) -> None:
+        self._handle = handle
+        self._name = name
+        self.file_bytes = handle.seek(0, 2)
+        # Directories and their arrays lie side by side in an honest file. Reading much more than
+        # the file holds means that they overlap, which can keep a reader busy without end.
+        self._budget = 4 * self.file_bytes + 4096
+        self._variant, self._first = self._header()
+
+    @property
+    def byte_order(self) -> ByteOrder:
+        """Byte order of the numbers in the file, ``"<"`` or ``">"``."""
+        return self._variant.order
+
+    def _header(self) -> tuple[_Variant, int]:
+        start = self._take(0, min(16, self.file_bytes), "the header")
+        orders: dict[bytes, ByteOrder] = {b"II": "<", b"MM": ">"}
+        order = orders.get(start[:2])
+        magic = struct.unpack(order + "H", start[2:4])[0] if order and len(start) >= 4 else None
+        if order and magic == 42 and len(start) >= 8:
+            return _variant(order, big=False), int(struct.unpack(order + "I", start[4:8])[0])
+        if order and magic == 43 and len(start) == 16:
+            return _variant(order, big=True), int(struct.unpack(order + "Q", start[8:16])[0])
+        raise InputError(f"'{self._name}' is not a TIFF file; save the movie as TIFF")
+
+    def _take(self, offset: int, count: int, what: str) -> bytes:
+        """Read bytes that a header points to, if they are inside the file."""
+        self._budget -= count
+        if self._budget < 0:
+            raise InputError(f"'{self._name}' is damaged: its page tables overlap")
+        if offset + count > self.file_bytes:
+            raise InputError(
+                f"'{self._name}' is truncated: {what} would end at byte {offset + count}, the file "
+                f"has {self.file_bytes}; copy or export it again"
+            )
+        self._handle.seek(offset)
+        taken = self._handle.read(count)
+        if len(taken) != count:
+            raise InputError(f"'{self._name}' could not be read up to the end of {what}")
+        return taken
+
+    def directories(self) -> Iterator[dict[int, Entry]]:
+        """Yield the tags of each page in turn.
+
+        Raises
+        ------
+        InputError
+            If a directory lies outside the file or the chain of them forms a loop.
+        """
+        offset, seen = self._first, set[int]()
+        while offset:
+            if offset in seen:
+                raise InputError(f"'{self._name}' is damaged: its page tables form a loop")
+            seen.add(offset)
+            tags, offset = self._directory(offset, f"the page table of frame {len(seen) - 1}")
+            yield tags
+
+    def _directory(self, offset: int, what: str) -> tuple[dict[int, Entry], int]:
+        counter, entry, pointer = self._variant[1:]
+        (tag_count,) = counter.unpack(self._take(offset, counter.size, what))
+        if tag_count > _MAX_TAGS:
+            raise InputError(f"'{self._name}' is damaged: {what} claims {tag_count} tags")
+        block = self._take(offset + counter.size, tag_count * entry.size + pointer.size, what)
+        tags = {
+            code: Entry(kind, values, inline)
+            for code, kind, values, inline in entry.iter_unpack(block[: -pointer.size])
+        }
+        return tags, int(pointer.unpack(block[-pointer.size :])[0])
+
+    def raw(self, entry: Entry, what: str) -> bytes:
+        """Return the bytes of a tag's values."""
+        size = _TYPE_BYTES.get(entry.kind)
+        if size is None:
+            raise InputError(f"'{self._name}' is damaged: {what} has unknown type {entry.kind}")
+        total = size * entry.values
+        if total <= len(entry.inline):
+            return entry.inline[:total]
+        (offset,) = self._variant.offset.unpack(entry.inline)
+        return self._take(offset, total, what)
+
+    def integers(self, entry: Entry, what: str) -> tuple[int, ...]:
+        """Return the values of a tag of unsigned integers."""
+        code = _INTEGER_CODES.get(entry.kind)
+        if code is None:
+            raise InputError(f"'{self._name}' is damaged: {what} is not an integer")
+        return struct.unpack(f"{self.byte_order}{entry.values}{code}", self.raw(entry, what))
+
+    def ratio(self, entry: Entry, what: str) -> float:
+        """Return the value of a tag with one rational number; 0 where it makes no sense."""
+        if entry.kind != _RATIONAL or entry.values != 1:
+            return 0.0
+        numerator, denominator = struct.unpack(self.byte_order + "II", self.raw(entry, what))
+        return float(numerator / denominator) if denominator else 0.0

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("DEEPSTORM_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"reference data not found in {folder}; set DEEPSTORM_DATA to its folder")
+    return folder
+
+
+def _open_files() -> set[str]:
+    """Return the regular files that this process holds open, where the system can tell."""
+    links = Path("/proc/self/fd")
+    if not links.is_dir():
+        return set()
+    targets = {link.readlink() for link in links.iterdir() if link.is_symlink()}
+    return {str(target) for target in targets if target.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def no_file_stays_open() -> Iterator[None]:
+    """Fail any test of this room after which a file is open that was not open before."""
+    before = _open_files()
+    yield
+    assert _open_files() <= before
