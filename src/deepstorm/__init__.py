@@ -1,1 +1,64 @@
-"""deepstorm."""
+"""Super-resolution images from dense blinking movies by a convolutional network (Deep-STORM).
+
+The verbs — :func:`simulate`, :func:`train`, :func:`reconstruct`, :func:`evaluate` — take paths or
+arrays and return records. They are loaded when they are first used, so that importing the package
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepstorm.api.evaluate import Evaluation, evaluate
+    from deepstorm.api.reconstruct import Outputs, reconstruct
+    from deepstorm.api.simulate import Simulation, simulate
+    from deepstorm.api.train import train
+    from deepstorm.errors import InputError
+    from deepstorm.io.selection import Region
+    from deepstorm.simulation.simulator import SimulationSettings
+    from deepstorm.structures import Localizations, Reconstruction
+    from deepstorm.training.trainer import TrainingSettings
+
+_HOMES = {
+    "Evaluation": "deepstorm.api.evaluate",
+    "InputError": "deepstorm.errors",
+    "Localizations": "deepstorm.structures",
+    "Outputs": "deepstorm.api.reconstruct",
+    "Reconstruction": "deepstorm.structures",
+    "Region": "deepstorm.io.selection",
+    "Simulation": "deepstorm.api.simulate",
+    "SimulationSettings": "deepstorm.simulation.simulator",
+    "TrainingSettings": "deepstorm.training.trainer",
+    "evaluate": "deepstorm.api.evaluate",
+    "reconstruct": "deepstorm.api.reconstruct",
+    "simulate": "deepstorm.api.simulate",
+    "train": "deepstorm.api.train",
+}
+
+__all__ = [
+    "Evaluation",
+    "InputError",
+    "Localizations",
+    "Outputs",
+    "Reconstruction",
+    "Region",
+    "Simulation",
+    "SimulationSettings",
+    "TrainingSettings",
+    "evaluate",
+    "reconstruct",
+    "simulate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepstorm' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

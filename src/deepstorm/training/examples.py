@@ -7,7 +7,7 @@ alone, so that a resumed training sees what an unbroken one would have seen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,21 @@ TRAINING, VALIDATION = 0, 1
 Float32Array = npt.NDArray[np.float32]
 
 
-def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
-    if limits[0] > limits[1]:
-        raise ValueError(f"the range {limits} runs backwards; write the smaller value first")
-    return limits
+def _within(lowest: float, highest: float) -> AfterValidator:
+    """Return a check that a range is ascending and lies between two values."""
+
+    def check(limits: tuple[float, float]) -> tuple[float, float]:
+        if not lowest <= limits[0] <= limits[1] <= highest:
+            raise ValueError(
+                f"the range {limits} cannot be used; give two numbers from {lowest:g} to "
+                f"{highest:g}, the smaller one first"
+            )
+        return limits
+
+    return AfterValidator(check)
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +127,47 @@ class SimulatedExamples(Settings):
     brightness_spread, unevenness : (float, float)
         Uniform ranges over scenes; see :class:`~deepstorm.simulation.blinking.Brightness` and
         :class:`~deepstorm.simulation.simulator.Background`.
+    pixel_size_nm : (float, float)
+        Sizes of camera pixels that these conditions stand for; not used in training, but kept with
+        the network, which is refused for movies outside.
     """
 
     kind: Literal["simulated"] = "simulated"
     patch_px: int = Field(40, ge=8, le=512, multiple_of=4)
     scenes: int = Field(5, ge=1)
     frames_per_scene: int = Field(4, ge=1)
-    local_density_per_um2: Range = (0.4, 14.0)
-    sigma_px: Range = (0.85, 1.7)
-    mean_photons: Range = (300.0, 6000.0)
-    brightness_spread: Range = (0.1, 1.0)
-    background_photons: Range = (3.0, 150.0)
-    unevenness: Range = (0.0, 0.2)
+    local_density_per_um2: Annotated[Range, _within(1e-3, 1000)] = (0.4, 14.0)
+    sigma_px: Annotated[Range, _within(0.1, 10)] = (0.85, 1.7)
+    mean_photons: Annotated[Range, _within(1, 1e7)] = (300.0, 6000.0)
+    brightness_spread: Annotated[Range, _within(0, 2)] = (0.1, 1.0)
+    background_photons: Annotated[Range, _within(1e-3, 1e6)] = (3.0, 150.0)
+    unevenness: Annotated[Range, _within(0, 1)] = (0.0, 0.2)
+
+    # Camera pixels at which the widths above belong to a microscope for single molecules.
+    pixel_size_nm: Range = (50.0, 200.0)
 
     # Positions are drawn in units of camera pixels of this nominal size.
     nominal_pixel_nm: Literal[100] = 100
 
+    @property
+    def side_px(self) -> int:
+        """Side of a training frame in camera pixels."""
+        return self.patch_px
+
     def prepare(self, scaling: Scaling, upsampling: int, seed: int) -> SimulatedSource:
-        """Return the source of batches."""
+        """Return the source of batches, simulated with ``seed`` for networks of ``upsampling``."""
         return SimulatedSource(self, scaling, upsampling, seed)
 
-    def validity(self) -> dict[str, Any]:
+    def validity(self) -> dict[str, tuple[float, float]]:
         """Return the ranges that a network trained on these examples has seen."""
-        names = ("local_density_per_um2", "sigma_px", "mean_photons", "background_photons")
-        return {name: list(getattr(self, name)) for name in names}
+        names = (
+            "local_density_per_um2",
+            "sigma_px",
+            "mean_photons",
+            "background_photons",
+            "pixel_size_nm",
+        )
+        return {name: getattr(self, name) for name in names}
 
     def draw_settings(self, rng: np.random.Generator) -> SimulationSettings:
         """Draw what one short movie looks like."""
@@ -170,7 +195,17 @@ class SimulatedExamples(Settings):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSource:
-    """Batches of :class:`SimulatedExamples`."""
+    """Batches of :class:`SimulatedExamples`.
+
+    Parameters
+    ----------
+    examples : SimulatedExamples
+    scaling : Scaling
+    upsampling : int
+        Super-resolution pixels per camera pixel.
+    seed : int
+        With a stream and a step, it decides a batch.
+    """
 
     examples: SimulatedExamples
     scaling: Scaling
@@ -237,6 +272,3 @@ def draw_camera(rng: np.random.Generator) -> AnyCamera:
         read_noise_e=rng.uniform(0.8, 2.5),
         maps_seed=int(rng.integers(2**31)),
     )
-
-
-Examples = SimulatedExamples

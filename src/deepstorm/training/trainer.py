@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
-from safetensors import safe_open
-from safetensors.torch import save_file
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from deepstorm.config import Settings
@@ -24,19 +21,18 @@ from deepstorm.files import written_whole
 from deepstorm.models.checkpoint import Network, NetworkCard, NetworkSettings, save_network
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import AsinhScaling, Scaling
-from deepstorm.training.examples import (
-    VALIDATION,
-    Batch,
-    Examples,
-    ExampleSource,
-    SimulatedExamples,
-)
+from deepstorm.training.examples import VALIDATION, Batch, ExampleSource, SimulatedExamples
 from deepstorm.training.losses import Loss, SpikeCrossEntropyLoss
+from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule, Schedule
+from deepstorm.training.state import History, State, read_state, write_state
 
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
 LOSSES_NAME = "losses.csv"
+LOSSES_HEADER = ["step", "training_loss", "validation_loss", "rate"]
+
+Examples = Annotated[SimulatedExamples | RegionExamples, Field(discriminator="kind")]
 
 
 class TrainingSettings(Settings):
@@ -64,7 +60,7 @@ class TrainingSettings(Settings):
     """
 
     name: str = Field("native", min_length=1, max_length=200)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(10_000, ge=1)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     averaging: float = Field(0.999, ge=0, lt=1)
@@ -104,15 +100,6 @@ class Progress:
     elapsed_s: float
 
 
-@dataclass(slots=True)
-class History:
-    """What a resumed training must know besides tensors."""
-
-    step: int = 0
-    validation_losses: list[float] = field(default_factory=list)
-    recent_losses: list[float] = field(default_factory=list)
-
-
 class Trainer:
     """Train a network in a folder that holds everything needed to go on.
 
@@ -129,7 +116,8 @@ class Trainer:
     Raises
     ------
     InputError
-        If the folder holds a training with other settings.
+        If the folder holds a training with other settings or a damaged state, or the examples'
+        frames are not of a size that the network takes.
     """
 
     def __init__(
@@ -139,7 +127,9 @@ class Trainer:
         self.source = source
         self.folder = folder
         self.device = torch.device(device)
-        self.network = _new_network(settings).to(self.device, memory_format=torch.channels_last)
+        self.network = _new_network(settings).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._check_sides()
         self.average = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=1e-3, weight_decay=settings.weight_decay
@@ -148,33 +138,51 @@ class Trainer:
         if (folder / STATE_NAME).exists():
             self._restore()
 
-    def run(self, on_step: Callable[[int, float], None] = lambda step, loss: None) -> Path:
+    def _check_sides(self) -> None:
+        side, divisor = self.settings.examples.side_px, self.network.divisor
+        if side % divisor:
+            raise InputError(
+                f"the training frames have sides of {side} pixels, the network takes multiples of "
+                f"{divisor}; change the size of the examples"
+            )
+
+    def run(
+        self,
+        on_step: Callable[[int, float], None] = lambda step, loss: None,
+        on_validation: Callable[[Progress], None] = lambda progress: None,
+    ) -> Path:
         """Train to the end and return the file of the network that was best on validation.
 
         Parameters
         ----------
         on_step : callable
             Called after each step with the number of steps done and the loss.
-        """
-        for _ in self.progress(on_step):
-            pass
-        return self.folder / BEST_NAME
+        on_validation : callable
+            Called after each validation.
 
-    def progress(
-        self, on_step: Callable[[int, float], None] = lambda step, loss: None
-    ) -> Iterator[Progress]:
-        """Train to the end, yielding after each validation."""
+        Raises
+        ------
+        InputError
+            If a loss is not a finite number, or a file in the folder cannot be written.
+        """
         began = saved = time.monotonic()
         while self.history.step < self.settings.steps:
             loss = self._step()
             on_step(self.history.step, loss)
             if self._validation_is_due():
-                yield self._validate(began)
+                on_validation(self._validate(began))
                 self._save_state()
                 saved = time.monotonic()
             elif time.monotonic() - saved > self.settings.checkpoint_every_s:
                 self._save_state()
                 saved = time.monotonic()
+        best = self.folder / BEST_NAME
+        if not best.is_file():
+            raise InputError(
+                f"the training in '{self.folder}' is complete, but its best network '{best.name}' "
+                "is missing; choose another folder to train anew"
+            )
+        return best
 
     def _validation_is_due(self) -> bool:
         step = self.history.step
@@ -189,24 +197,18 @@ class Trainer:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(self.source.batch(history.step))
+        value = _finite(float(loss.detach()), history.step + 1)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.gradient_limit > 0:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_limit)
         self.optimizer.step()
         history.step += 1
         self._update_average()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InputError(
-                f"the loss became {value} at step {history.step}; lower the learning rate"
-            )
         history.recent_losses.append(value)
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
-        frames = torch.from_numpy(batch.frames).to(
-            self.device, memory_format=torch.channels_last
-        )
+        frames = torch.from_numpy(batch.frames).to(self.device, memory_format=torch.channels_last)
         spikes = torch.from_numpy(batch.spikes).to(self.device)
         reduced = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
@@ -234,7 +236,7 @@ class Trainer:
         self.network.eval()
         batches = range(self.settings.validation_batches)
         losses = [float(self._loss(self.source.batch(i, VALIDATION))) for i in batches]
-        loss = sum(losses) / len(losses)
+        loss = _finite(sum(losses) / len(losses), history.step)
         if loss < min(history.validation_losses, default=math.inf):
             self._save_best(loss)
         self.network.load_state_dict(present)
@@ -268,16 +270,15 @@ class Trainer:
         save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
 
     def _log(self, progress: Progress) -> None:
-        """Append a line to the table of losses."""
+        """Add a line to the table of losses, in place of those that a killed run left from here."""
         path = self.folder / LOSSES_NAME
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["step", "training_loss", "validation_loss", "rate"])
-            writer.writerow(
-                [progress.step, progress.training_loss, progress.validation_loss, progress.rate]
-            )
+        before = [row for row in _read_losses(path) if int(row[0]) < progress.step]
+        row = [progress.step, progress.training_loss, progress.validation_loss, progress.rate]
+        with (
+            written_whole(path, overwrite=True) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([LOSSES_HEADER, *before, row])
 
     def _save_state(self) -> None:
         """Write all that a resumed training needs, without pickling."""
@@ -285,39 +286,53 @@ class Trainer:
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-        metadata = {
-            "settings": self.settings.model_dump_json(),
-            "step": str(self.history.step),
-            "validation_losses": json.dumps(self.history.validation_losses),
-            "recent_losses": json.dumps(self.history.recent_losses),
-        }
-        plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        with written_whole(self.folder / STATE_NAME, overwrite=True) as partial:
-            save_file(plain, partial, metadata=metadata)
+        state = State(self.settings.model_dump_json(), self.history, tensors)
+        write_state(self.folder / STATE_NAME, state)
 
     def _restore(self) -> None:
         """Take up the state in the folder."""
-        with safe_open(self.folder / STATE_NAME, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key).to(self.device) for key in file.keys()}
-        if metadata["settings"] != self.settings.model_dump_json():
+        path = self.folder / STATE_NAME
+        state = read_state(path)
+        if not _same_settings(state.settings, self.settings):
             raise InputError(
                 f"'{self.folder}' holds a training with other settings; "
                 "choose another folder or the same settings"
             )
-        self.history = History(
-            step=int(metadata["step"]),
-            validation_losses=json.loads(metadata["validation_losses"]),
-            recent_losses=json.loads(metadata["recent_losses"]),
-        )
+        state.check_layout(self._layout(), path)
+        self.history, tensors = state.history, state.tensors
         self.network.load_state_dict(_below("network.", tensors))
-        self.average = _below("average.", tensors)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below("optimizer.", tensors).items():
-            index, key = name.split(".")
-            moments.setdefault(int(index), {})[key] = tensor
+        for name, tensor in _below("average.", tensors).items():
+            self.average[name].copy_(tensor)
         groups = self.optimizer.state_dict()["param_groups"]
+        moments = {
+            index: {
+                "step": tensors[f"optimizer.{index}.step"],
+                # In the memory layout that they had: others may round otherwise.
+                "exp_avg": _like(weight, tensors[f"optimizer.{index}.exp_avg"]),
+                "exp_avg_sq": _like(weight, tensors[f"optimizer.{index}.exp_avg_sq"]),
+            }
+            for index, weight in enumerate(self.network.parameters())
+        }
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+    def _layout(self) -> dict[str, torch.Size]:
+        """Return the names and shapes of the tensors in a state."""
+        shapes = {}
+        for name, tensor in self.network.state_dict().items():
+            shapes[f"network.{name}"] = shapes[f"average.{name}"] = tensor.shape
+        for index, weight in enumerate(self.network.parameters()):
+            shapes[f"optimizer.{index}.step"] = torch.Size()
+            for moment in ("exp_avg", "exp_avg_sq"):
+                shapes[f"optimizer.{index}.{moment}"] = weight.shape
+        return shapes
+
+
+def _same_settings(text: str, settings: TrainingSettings) -> bool:
+    """Tell whether settings in JSON are the given ones; those that are not named are as default."""
+    try:
+        return TrainingSettings.model_validate_json(text) == settings
+    except ValidationError:
+        return False
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -329,8 +344,30 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def _like(weight: Tensor, moment: Tensor) -> Tensor:
+    """Return a moment on the device and in the memory layout of its weight."""
+    return torch.empty_like(weight, requires_grad=False).copy_(moment)
+
+
+def _read_losses(path: Path) -> list[list[str]]:
+    """Return the complete lines of a table of losses, without its header."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.reader(file))
+    return [row for row in rows if len(row) == len(LOSSES_HEADER) and row[0].isdecimal()]
+
+
+def _finite(loss: float, step: int) -> float:
+    """Return a loss if it is a finite number."""
+    if not math.isfinite(loss):
+        raise InputError(f"the loss became {loss} at step {step}; lower the learning rate")
+    return loss
+
+
 def _new_network(settings: TrainingSettings) -> Network:
     """Draw initial weights from the seed, leaving torch's global generator as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        # The processor's generator alone: manual_seed would change those of GPUs, too.
+        torch.default_generator.manual_seed(settings.seed)
         return settings.network.build()

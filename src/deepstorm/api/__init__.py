@@ -1,0 +1,1 @@
+"""The verbs, one module each: paths or arrays in, records out."""

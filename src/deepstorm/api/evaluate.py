@@ -1,0 +1,180 @@
+"""``evaluate``: scores of an image or a table of localizations."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.errors import InputError
+from deepstorm.evaluation.emitters import EmitterScores, score_emitters
+from deepstorm.evaluation.images import ImageScores, RegisteredNmse, registered_nmse, score_image
+from deepstorm.evaluation.resolution import (
+    FourierRingCorrelation,
+    fourier_ring_correlation,
+    fwhm_nm,
+    line_profile,
+)
+from deepstorm.io.images import read_image
+from deepstorm.io.localizations import read_localizations
+from deepstorm.structures import Localizations, Reconstruction, histogram_image
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of a result; those that were not asked for are ``None``.
+
+    Parameters
+    ----------
+    image : ImageScores, optional
+        An image against truth as it stands.
+    registered : RegisteredNmse, optional
+        The same with the truth moved to the best place.
+    emitters : EmitterScores, optional
+        A table against truth.
+    fwhm_nm : float, optional
+        Width of a line.
+    ring_correlation : FourierRingCorrelation, optional
+        Agreement of two halves.
+    """
+
+    image: ImageScores | None = None
+    registered: RegisteredNmse | None = None
+    emitters: EmitterScores | None = None
+    fwhm_nm: float | None = None
+    ring_correlation: FourierRingCorrelation | None = None
+
+    def figures(self) -> dict[str, float | int | None]:
+        """Return all figures by name, flat, ready for a table or for JSON."""
+        found: dict[str, float | int | None] = {}
+        if self.image is not None:
+            found |= asdict(self.image)
+        if self.registered is not None:
+            found |= {
+                "registered_nmse_percent": self.registered.nmse_percent,
+                "registered_dx_nm": self.registered.dx_nm,
+                "registered_dy_nm": self.registered.dy_nm,
+            }
+        if self.emitters is not None:
+            found |= asdict(self.emitters)
+        if self.fwhm_nm is not None:
+            found["fwhm_nm"] = self.fwhm_nm
+        if self.ring_correlation is not None:
+            found["frc_resolution_nm"] = self.ring_correlation.resolution_nm
+        return found
+
+
+Line = tuple[tuple[float, float], tuple[float, float]]
+ImageSource = PathLike | npt.NDArray[Any] | Reconstruction
+
+
+def parse_line(text: str) -> Line:
+    """Read ``X0,Y0,X1,Y1``, the ends of a line in nm.
+
+    Raises
+    ------
+    InputError
+        If the text is anything else.
+    """
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"the line '{text}' is not understood; give X0,Y0,X1,Y1 in nm, for instance "
+            "1000,500,1600,500"
+        ) from None
+    return (x0, y0), (x1, y1)
+
+
+def evaluate(
+    result: ImageSource | Localizations,
+    truth: PathLike | Localizations | None = None,
+    *,
+    pixel_size_nm: float | None = None,
+    radius_nm: float = 100.0,
+    line: Line | None = None,
+    line_width_nm: float = 200.0,
+    other_half: ImageSource | None = None,
+) -> Evaluation:
+    """Score an image or a table of localizations.
+
+    Parameters
+    ----------
+    result : path-like, ndarray, Reconstruction or Localizations
+        A super-resolution image, or localizations; a file is told by its suffix.
+    truth : path-like or Localizations, optional
+        The true emitters.
+    pixel_size_nm : float, optional
+        Size of a pixel of the image, where it does not say; for tables, of a camera pixel.
+    radius_nm : float
+        Largest distance at which localizations are matched.
+    line : ((x, y), (x, y)), optional
+        Ends in nm of a profile across a line, whose FWHM is measured.
+    line_width_nm : float
+        Over which the profile is averaged.
+    other_half : path-like, ndarray or Reconstruction, optional
+        Reconstruction of the other half of the movie, for the Fourier ring correlation.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, or nothing was asked for.
+    """
+    if isinstance(result, Localizations) or _is_table(result):
+        if truth is None:
+            raise InputError("a table of localizations is scored against a truth; give one")
+        found = _table(result, pixel_size_nm)  # type: ignore[arg-type]
+        return Evaluation(
+            emitters=score_emitters(found, _table(truth, pixel_size_nm), radius_nm=radius_nm)
+        )
+    if truth is None and line is None and other_half is None:
+        raise InputError("there is nothing to score by; give a truth, a line or the other half")
+    image, pixel_nm = _image(result, pixel_size_nm)
+    scores = registered = width = correlation = None
+    if truth is not None:
+        emitters = _table(truth, pixel_size_nm)
+        height_px, width_px = image.shape
+        scores = score_image(image, histogram_image(emitters, (height_px, width_px), pixel_nm))
+        registered = registered_nmse(image, emitters, pixel_nm)
+    if line is not None:
+        width = fwhm_nm(*line_profile(image, line[0], line[1], line_width_nm, pixel_nm))
+    if other_half is not None:
+        correlation = fourier_ring_correlation(
+            image, _image(other_half, pixel_size_nm)[0], pixel_nm
+        )
+    return Evaluation(scores, registered, None, width, correlation)
+
+
+def _is_table(source: object) -> bool:
+    suffixes = {".csv", ".txt", ".hdf5", ".h5"}
+    return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() in suffixes
+
+
+def _table(source: PathLike | Localizations, pixel_size_nm: float | None) -> Localizations:
+    if isinstance(source, Localizations):
+        return source
+    return read_localizations(source, pixel_size_nm=pixel_size_nm)
+
+
+def _image(source: ImageSource, given_nm: float | None) -> tuple[npt.NDArray[Any], float]:
+    """Return an image and the size of its pixels."""
+    if isinstance(source, Reconstruction):
+        return source.image, source.pixel_size_nm
+    image, known_nm = (source, None) if isinstance(source, np.ndarray) else read_image(source)
+    pixel_nm = given_nm if given_nm is not None else known_nm
+    if pixel_nm is None:
+        raise InputError(
+            "the image does not say how large its pixels are; give the size of a pixel, "
+            "for instance --pixel-size 12.5 (in nm)"
+        )
+    return image, pixel_nm

@@ -1,0 +1,271 @@
+"""``reconstruct``: from a blinking movie to a super-resolution image."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from deepstorm.errors import InputError
+from deepstorm.files import check_writable, written_whole
+from deepstorm.io.images import write_image, write_preview
+from deepstorm.io.localizations import localization_stream
+from deepstorm.io.movies import Movie, open_movie
+from deepstorm.io.selection import Region, SelectedMovie
+from deepstorm.structures import Localizations, Reconstruction
+
+if TYPE_CHECKING:
+    from deepstorm.reconstruction.engines import Device
+    from deepstorm.reconstruction.reconstructor import Progress
+
+PathLike = str | os.PathLike[str]
+MovieSource = PathLike | npt.NDArray[Any] | Movie
+
+# No microscope for single molecules has camera pixels outside of this, in the sample.
+CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
+RECORDED_PACKAGES = ("deepstorm", "torch", "openvino", "numpy", "scipy", "tifffile")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Files that a reconstruction leaves.
+
+    Parameters
+    ----------
+    image : Path
+        Super-resolution image, float32 OME-TIFF.
+    record : Path
+        Run record, JSON.
+    preview : Path, optional
+        Picture with colour map and scale bar, PNG.
+    localizations : Path, optional
+        Table, ThunderSTORM CSV or Picasso HDF5.
+    """
+
+    image: Path
+    record: Path
+    preview: Path | None = None
+    localizations: Path | None = None
+
+    @classmethod
+    def beside(cls, image: PathLike) -> Outputs:
+        """Return all four files, named after the image."""
+        path = Path(image)
+        stem = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome"))
+        return cls(
+            image=path,
+            record=stem.with_name(stem.name + ".json"),
+            preview=stem.with_name(stem.name + ".png"),
+            localizations=stem.with_name(stem.name + ".csv"),
+        )
+
+    def paths(self) -> list[Path]:
+        """Return the files that are asked for."""
+        return [path for path in asdict(self).values() if path is not None]
+
+    def check(self, *, overwrite: bool) -> None:
+        """Refuse files that may not be written, before any work is done."""
+        paths = [check_writable(path, overwrite=overwrite).absolute() for path in self.paths()]
+        if len(set(paths)) < len(paths):
+            raise InputError("two of the outputs have the same name; give each its own")
+
+
+def reconstruct(
+    movie: MovieSource,
+    *,
+    outputs: Outputs | None = None,
+    pixel_size_nm: float | None = None,
+    upsampling: int | None = None,
+    network: PathLike = "native",
+    frames: slice | None = None,
+    region: Region | None = None,
+    localizations: bool = True,
+    device: Device = "auto",
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Reconstruction:
+    """Turn a blinking movie into a super-resolution image.
+
+    Parameters
+    ----------
+    movie : path-like, ndarray of shape (frame, y, x), or Movie
+    outputs : Outputs, optional
+        Files to write; nothing is written where it is absent.
+    pixel_size_nm : float, optional
+        Size of a camera pixel in the sample; read from the file where absent.
+    upsampling : int, optional
+        Super-resolution pixels per camera pixel and axis; the network's own (8) where absent.
+    network : path-like
+        Name of an embedded network, or a network file.
+    frames : slice, optional
+        Frames to use, from 0.
+    region : Region, optional
+        Camera pixels to use; image and localizations then count from its corner.
+    localizations : bool
+        Whether to return localizations as well, without ``outputs``. With ``outputs`` they go to
+        the file named there, and memory does not grow with the length of the movie.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    overwrite : bool
+        Whether existing files may be replaced.
+    on_progress : callable
+        Called with a :class:`~deepstorm.reconstruction.reconstructor.Progress` after each block.
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    InputError
+        If the movie, the network or a setting cannot be used; nothing is left behind then.
+    """
+    from deepstorm.models.checkpoint import file_checksum, load_network
+    from deepstorm.models.zoo import find_network
+    from deepstorm.reconstruction.reconstructor import Reconstructor
+
+    began = time.perf_counter()
+    if outputs is not None:
+        outputs.check(overwrite=overwrite)
+    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
+        pixel_nm = _known_pixel_size(selected, pixel_size_nm)
+        network_path = find_network(network)
+        loaded, card = load_network(network_path)
+        check_validity(card.name, card.validity, pixel_nm)
+        engine = Reconstructor(loaded, card, device, upsampling)
+        with _sink(outputs, localizations, overwrite) as sink:
+            result = engine.reconstruct(
+                selected, pixel_nm, on_progress=on_progress, on_localizations=sink
+            )
+            record = result.record | {
+                "settings": {
+                    "pixel_size_nm": pixel_nm,
+                    "upsampling": engine.upsampling,
+                    "frames": [frames.start, frames.stop] if frames is not None else None,
+                    "region": asdict(region) if region is not None else None,
+                },
+                "network": {"name": card.name, "sha256": file_checksum(network_path)},
+                "input": _input_record(movie, selected),
+                "versions": package_versions(),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "total_s": time.perf_counter() - began,
+            }
+            found = sink.table() if isinstance(sink, _Collected) else None
+            result = replace(result, localizations=found, record=record)
+            if outputs is not None:
+                _write_outputs(result, outputs, overwrite)
+    return result
+
+
+class _Collected:
+    """Keeps localizations in memory."""
+
+    def __init__(self) -> None:
+        self._parts: list[Localizations] = []
+
+    def __call__(self, part: Localizations) -> None:
+        self._parts.append(part)
+
+    def table(self) -> Localizations:
+        """Return all of them."""
+        return Localizations.concatenate(self._parts)
+
+
+def _sink(
+    outputs: Outputs | None, wanted: bool, overwrite: bool
+) -> contextlib.AbstractContextManager[Callable[[Localizations], None] | None]:
+    """Return where localizations go: to a file, into memory, or nowhere."""
+    if outputs is None:
+        return contextlib.nullcontext(_Collected() if wanted else None)
+    if outputs.localizations is None:
+        return contextlib.nullcontext(None)
+    return localization_stream(outputs.localizations, overwrite=overwrite)
+
+
+def _known_pixel_size(movie: Movie, given_nm: float | None) -> float:
+    """Return the size of a camera pixel that was given, or else what the file says."""
+    if given_nm is not None:
+        low, high = CREDIBLE_PIXEL_NM
+        if not low <= given_nm <= high:
+            raise InputError(
+                f"a camera pixel of {given_nm:g} nm is not credible; expected {low:g} to {high:g} "
+                "nm in the sample, which is the sensor's pixel over the magnification"
+            )
+        return given_nm
+    if movie.pixel_size_nm is None:
+        raise InputError(
+            f"'{movie.name}' does not say how large its pixels are; give the size of a camera pixel"
+            " in the sample, for instance --pixel-size 100 (in nm)"
+        )
+    return movie.pixel_size_nm
+
+
+def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm: float) -> None:
+    """Refuse a camera pixel that a network was not trained for.
+
+    Parameters
+    ----------
+    name : str
+        Of the network.
+    validity : dict
+        Its ranges; a network without a range of ``pixel_size_nm`` takes every size.
+    pixel_nm : float
+
+    Raises
+    ------
+    InputError
+    """
+    low, high = validity.get("pixel_size_nm", CREDIBLE_PIXEL_NM)
+    if not low <= pixel_nm <= high:
+        raise InputError(
+            f"the network '{name}' was trained for camera pixels of {low:g} to {high:g} nm, the "
+            f"movie has {pixel_nm:g} nm; choose another network, or train one with deepstorm train"
+        )
+
+
+def _input_record(source: MovieSource, movie: Movie) -> dict[str, Any]:
+    """Tell which input it was: a file's size and time stand for its content, for speed."""
+    described: dict[str, Any] = {"name": movie.name, "shape": list(movie.shape)}
+    if isinstance(source, str | os.PathLike):
+        status = Path(source).stat()
+        changed = datetime.fromtimestamp(status.st_mtime, UTC)
+        described |= {
+            "path": str(Path(source).absolute()),
+            "bytes": status.st_size,
+            "modified": changed.isoformat(timespec="seconds"),
+        }
+    return described
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _write_outputs(result: Reconstruction, outputs: Outputs, overwrite: bool) -> None:
+    description = "expected number of emitters per pixel, deepstorm " + version("deepstorm")
+    write_image(
+        outputs.image,
+        result.image,
+        result.pixel_size_nm,
+        description=description,
+        overwrite=overwrite,
+    )
+    if outputs.preview is not None:
+        write_preview(outputs.preview, result.image, result.pixel_size_nm, overwrite=overwrite)
+    with written_whole(outputs.record, overwrite=overwrite) as partial:
+        partial.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")

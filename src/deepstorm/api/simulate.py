@@ -1,0 +1,139 @@
+"""``simulate``: a blinking movie with known truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.config import read_settings, validated
+from deepstorm.files import check_writable
+from deepstorm.io.localizations import read_localizations, write_localizations
+from deepstorm.io.movies import write_movie
+from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
+from deepstorm.structures import Localizations
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A simulated movie.
+
+    Parameters
+    ----------
+    truth : Localizations
+        Every emitter in every frame.
+    frames : ndarray of uint16, shape (frame, y, x), optional
+        Camera counts, where they were not written to a file.
+    """
+
+    truth: Localizations
+    frames: npt.NDArray[np.uint16] | None = None
+
+
+def simulation_settings(
+    path: PathLike | None = None,
+    *,
+    frames: int | None = None,
+    density_per_um2: float | None = None,
+    positions: PathLike | None = None,
+) -> SimulationSettings:
+    """Read settings from TOML, microtubules where absent, with some of them replaced.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        TOML file.
+    frames : int, optional
+        Length of the movie.
+    density_per_um2 : float, optional
+        Emitters that are on in a frame, per µm² of the field.
+    positions : path-like, optional
+        Table of localizations at whose places emitters blink, in place of the scene.
+
+    Raises
+    ------
+    InputError
+        If a file or a setting cannot be used.
+    """
+    base = read_settings(SimulationSettings, path) if path is not None else SimulationSettings()
+    given: dict[str, Any] = {"frames": frames, "density_per_um2": density_per_um2}
+    if positions is not None:
+        table = read_localizations(positions, pixel_size_nm=base.pixel_size_nm)
+        places = tuple(zip(table.x_nm.tolist(), table.y_nm.tolist(), strict=True))
+        given["scene"] = {"kind": "table", "positions_nm": places}
+    replaced = {name: value for name, value in given.items() if value is not None}
+    return validated(SimulationSettings, base.model_dump() | replaced, "the simulation")
+
+
+def simulate(
+    settings: SimulationSettings | PathLike | None = None,
+    *,
+    seed: int = 0,
+    movie: PathLike | None = None,
+    truth: PathLike | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int], None] = lambda frames: None,
+) -> Simulation:
+    """Simulate a blinking movie with known truth.
+
+    Parameters
+    ----------
+    settings : SimulationSettings or path-like, optional
+        Settings, or a TOML file of them; microtubules where absent.
+    seed : int
+        The same seed gives the same movie.
+    movie, truth : path-like, optional
+        Files to write: an ImageJ-readable TIFF, and a table of the emitters.
+    overwrite : bool
+        Whether existing files may be replaced.
+    on_progress : callable
+        Called with the number of frames done.
+
+    Returns
+    -------
+    Simulation
+        With ``frames`` in memory only where no ``movie`` was named.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used or a file not be written.
+    """
+    chosen = (
+        settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
+    )
+    for path in (movie, truth):
+        if path is not None:
+            check_writable(path, overwrite=overwrite)
+    decided = simulate_movie(chosen, np.random.default_rng(seed))
+    counted = _counted(decided.frames(), on_progress)
+    frames = None
+    if movie is None:
+        frames = np.concatenate(list(counted))
+    else:
+        write_movie(movie, counted, chosen.pixel_size_nm, overwrite=overwrite)
+    if truth is not None:
+        write_localizations(
+            truth,
+            decided.truth,
+            pixel_size_nm=chosen.pixel_size_nm,
+            shape=decided.shape,
+            overwrite=overwrite,
+        )
+    return Simulation(decided.truth, frames)
+
+
+def _counted(
+    blocks: Iterator[npt.NDArray[np.uint16]], on_progress: Callable[[int], None]
+) -> Iterator[npt.NDArray[np.uint16]]:
+    done = 0
+    for block in blocks:
+        yield block
+        done += len(block)
+        on_progress(done)

@@ -1,0 +1,115 @@
+"""``train``: a network from a recipe, resumable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from deepstorm.config import read_settings
+from deepstorm.errors import InputError
+from deepstorm.files import check_writable, written_whole
+from deepstorm.io.localizations import read_localizations
+from deepstorm.io.movies import open_movie
+from deepstorm.training.examples import ExampleSource
+from deepstorm.training.regions import Acquisition, RegionExamples
+from deepstorm.training.trainer import Progress, Trainer, TrainingSettings
+
+PathLike = str | os.PathLike[str]
+
+
+def training_settings(
+    recipe: PathLike, *, steps: int | None = None
+) -> TrainingSettings:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    recipe : path-like
+        A TOML file, or the name of a recipe that came with the package: ``native``, ``paper``.
+    steps : int, optional
+        Number of batches, in place of the recipe's.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or it holds a key or a value that is not known.
+    """
+    embedded = resources.files("deepstorm") / "recipes" / f"{Path(recipe).name}.toml"
+    is_name = str(recipe) == Path(recipe).name and embedded.is_file()
+    settings = read_settings(TrainingSettings, Path(str(embedded)) if is_name else recipe)
+    return settings if steps is None else settings.model_copy(update={"steps": steps})
+
+
+def train(
+    settings: TrainingSettings | PathLike,
+    folder: PathLike,
+    *,
+    output: PathLike | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+    on_validation: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Train a network, or go on with a training that was interrupted.
+
+    Parameters
+    ----------
+    settings : TrainingSettings or path-like
+        Settings, or a TOML file of them.
+    folder : path-like
+        Holds the state from which a killed training resumes, the losses (``losses.csv``) and the
+        best network so far (``best.safetensors``); made where it is missing.
+    output : path-like, optional
+        Where to put a copy of the best network, ending in ``.safetensors``.
+    device : str
+        Torch device.
+    overwrite : bool
+        Whether an existing ``output`` may be replaced.
+    on_step : callable
+        Called with the number of steps done and the loss.
+    on_validation : callable
+        Called with a :class:`~deepstorm.training.trainer.Progress` after each validation.
+
+    Returns
+    -------
+    Path
+        The file of the network that was best on validation.
+
+    Raises
+    ------
+    InputError
+        If a setting or a file cannot be used, or the folder holds a training with other settings.
+    """
+    chosen = settings if isinstance(settings, TrainingSettings) else training_settings(settings)
+    home = Path(folder)
+    if home.exists() and not home.is_dir():
+        raise InputError(f"'{home}' is a file; give a folder for the training")
+    if output is not None:
+        check_writable(output, overwrite=overwrite)
+    source = _example_source(chosen)
+    home.mkdir(parents=True, exist_ok=True)
+    best = Trainer(chosen, source, home, device).run(on_step, on_validation)
+    if output is None:
+        return best
+    with written_whole(output, overwrite=overwrite) as partial:
+        shutil.copyfile(best, partial)
+    return Path(output)
+
+
+def _example_source(settings: TrainingSettings) -> ExampleSource:
+    """Open where the training's examples come from, reading its files where it names some."""
+    examples, upsampling = settings.examples, settings.network.upsampling
+    if not isinstance(examples, RegionExamples):
+        return examples.prepare(settings.scaling, upsampling, settings.seed)
+    known = None
+    if examples.frames_path is not None and examples.positions_path is not None:
+        with open_movie(examples.frames_path) as movie:
+            frames = movie.read(0, movie.shape[0])
+        emitters = read_localizations(
+            examples.positions_path, pixel_size_nm=examples.pixel_size_nm
+        )
+        known = Acquisition(frames, emitters, examples.pixel_size_nm)
+    return examples.prepare(settings.scaling, upsampling, settings.seed, known)

@@ -1,0 +1,101 @@
+"""What a raw movie says of its own camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from deepstorm.structures import BoolArray, FloatArray, IntArray
+
+# The brightest neighbour of any real spot's centre has at least half of its light.
+NEIGHBOUR_RATIO = 3.0
+NOISE_MULTIPLE = 10.0
+# With fewer frames, time alone does not tell a fault from a photon or two.
+FEW_FRAMES = 8
+
+_RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class HotPixels:
+    """Pixels that are bright in every frame without their neighbours being so.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (y, x)
+    """
+
+    mask: BoolArray
+
+    def repair(self, frames: FloatArray | IntArray) -> npt.NDArray[np.float32]:
+        """Replace hot pixels by the median of the good pixels among the 24 around them.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (frame, y, x)
+            Left as they are.
+
+        Returns
+        -------
+        ndarray of float32, shape (frame, y, x)
+        """
+        repaired = np.array(frames, dtype=np.float32)
+        good = ~self.mask
+        for y, x in np.argwhere(self.mask):
+            near = (slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3))
+            if good[near].any():
+                repaired[:, y, x] = np.median(repaired[:, near[0], near[1]][:, good[near]], axis=1)
+        return repaired
+
+
+def find_hot_pixels(frames: FloatArray | IntArray) -> HotPixels:
+    """Find pixels that stand out of their neighbourhood on average over frames.
+
+    Light reaches a camera through optics and never falls on one pixel alone, nor does its mean over
+    frames: a pixel several times as far above the background as its brightest neighbour, by more
+    than chance explains, is a fault of the camera. Two faulty pixels side by side pass for light.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Sample frames of a movie; with a few frames alone, cosmic rays are found too.
+    """
+    mean, error = _mean_light(frames)
+    neighbourhood = ndimage.median_filter(mean, size=5, mode="nearest")
+    brightest = ndimage.maximum_filter(mean, footprint=_RING, mode="nearest")
+    excess = mean - neighbourhood
+    noise = np.hypot(error, _spatial_noise(excess, few=len(frames) < FEW_FRAMES))
+    if np.asarray(frames).dtype.kind in "ui":
+        noise = np.hypot(noise, np.sqrt(1 / 12))  # of rounding to whole counts
+    from_neighbours = NEIGHBOUR_RATIO * np.clip(brightest - neighbourhood, 0, None)
+    return HotPixels(excess > from_neighbours + NOISE_MULTIPLE * noise)
+
+
+def _mean_light(frames: FloatArray | IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard error of each pixel above the median of its frame, (y, x) each.
+
+    The error is large where the mean is due to few frames: a cosmic ray or a blink.
+    """
+    count = len(frames)
+    total, squares = np.zeros(frames.shape[1:]), np.zeros(frames.shape[1:])
+    for frame in frames:
+        light = np.asarray(frame, np.float64) - np.median(frame)
+        total += light
+        squares += light**2
+    mean = total / count
+    variance = np.clip(squares / count - mean**2, 0, None) / max(count - 1, 1)
+    return mean, np.sqrt(variance)
+
+
+def _spatial_noise(excess: FloatArray, *, few: bool) -> float:
+    """Return the standard deviation between neighbouring pixels.
+
+    Where frames are few it is taken from the largest hundredth of them, because few photons are not
+    distributed normally.
+    """
+    percentile, deviations = (99.0, 2.576) if few else (50.0, 0.6745)
+    spread = float(np.percentile(np.abs(excess), percentile)) / deviations
+    return max(spread, 1e-6 * float(np.abs(excess).max(initial=0.0)))

@@ -1,0 +1,1 @@
+"""From a movie and a network to a super-resolution image and localizations."""

@@ -1,0 +1,190 @@
+"""One network, several runtimes, the same numbers within the precision of each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import Network
+
+Float32Array = npt.NDArray[np.float32]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+# Camera pixels per call: enough to keep the processor busy, few enough to stay in its caches.
+PIXELS_PER_CALL = 128 * 128
+
+
+class Engine(Protocol):
+    """Runs a network on arrays."""
+
+    name: str
+
+    def __call__(self, frames: Float32Array) -> Float32Array:
+        """Return expected emitters per super-resolution pixel.
+
+        Parameters
+        ----------
+        frames : ndarray of float32, shape (frame, y, x)
+            Scaled, sides a multiple of the network's divisor.
+
+        Returns
+        -------
+        ndarray of float32, shape (frame, y · upsampling, x · upsampling)
+        """
+
+
+class ExpectedEmitters(nn.Module):
+    """A network with its output read as expected emitters: what engines run."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return expected emitters, (batch, 1, y · upsampling, x · upsampling)."""
+        return self.network.expected_emitters(frames)
+
+
+class TorchEngine:
+    """Runs a network with PyTorch, in float32.
+
+    Parameters
+    ----------
+    network : Network
+    device : str
+        Torch device.
+    """
+
+    def __init__(self, network: Network, device: str = "cpu") -> None:
+        self.name = f"torch-{device}"
+        self.device = torch.device(device)
+        self.module = ExpectedEmitters(network).eval().to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, frames: Float32Array) -> Float32Array:
+        """Run in pieces that fit the memory."""
+        step = max(PIXELS_PER_CALL // (frames.shape[1] * frames.shape[2]), 1)
+        results = []
+        for start in range(0, len(frames), step):
+            piece = torch.from_numpy(np.ascontiguousarray(frames[start : start + step]))[:, None]
+            results.append(self.module(piece.to(self.device))[:, 0].cpu())
+        return torch.cat(results).numpy()
+
+
+class OpenVinoEngine:
+    """Runs a network with OpenVINO on a CPU, in bfloat16 where the processor has it.
+
+    A model is compiled for each frame size that comes, and kept.
+
+    Parameters
+    ----------
+    network : Network
+    precision : str, optional
+        ``"bf16"`` or ``"f32"``; chosen by the processor where absent.
+    """
+
+    def __init__(self, network: Network, precision: str | None = None) -> None:
+        openvino = _openvino()
+        self._core = openvino.Core()
+        capable = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = precision or ("bf16" if capable else "f32")
+        self.name = f"openvino-{self.precision}"
+        example = torch.zeros(1, 1, 8 * network.divisor, 8 * network.divisor)
+        # OpenVINO holds frames as (batch, channel, y, x) with sizes that are filled in later.
+        with _quiet_tracing():
+            self._model = openvino.convert_model(
+                ExpectedEmitters(network).eval(),
+                example_input=example,
+                input=openvino.PartialShape([-1, 1, -1, -1]),
+            )
+        self._compiled: dict[tuple[int, int, int], Any] = {}
+
+    def __call__(self, frames: Float32Array) -> Float32Array:
+        """Run in pieces of one size; the last one is filled up."""
+        count, height, width = frames.shape
+        step = min(max(PIXELS_PER_CALL // (height * width), 1), count)
+        run = self._compile(step, height, width)
+        results = []
+        for start in range(0, count, step):
+            piece = np.zeros((step, 1, height, width), np.float32)
+            taken = frames[start : start + step]
+            piece[: len(taken), 0] = taken
+            results.append(np.array(run(piece)[0][: len(taken), 0], np.float32))
+        return np.concatenate(results)
+
+    def _compile(self, batch: int, height: int, width: int) -> Any:
+        key = (batch, height, width)
+        if key not in self._compiled:
+            model = self._model.clone()
+            model.reshape([batch, 1, height, width])
+            settings = {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": self.precision,
+            }
+            self._compiled[key] = self._core.compile_model(model, "CPU", settings)
+        return self._compiled[key]
+
+
+def choose_engine(network: Network, device: Device = "auto") -> Engine:
+    """Return the fastest engine for a device.
+
+    Parameters
+    ----------
+    network : Network
+    device : str
+        ``auto`` takes a CUDA or Apple GPU where there is one, else the CPU with OpenVINO where it
+        is installed, else the CPU with PyTorch.
+
+    Raises
+    ------
+    InputError
+        If the device asked for is unknown or not there.
+    """
+    if device not in get_args(Device):
+        raise InputError(
+            f"the device '{device}' is not known; choose one of {', '.join(get_args(Device))}"
+        )
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device == "cuda" and not cuda:
+        raise InputError(
+            "no CUDA device is available to PyTorch; use --device cpu or install a CUDA build"
+        )
+    if device == "mps" and not mps:
+        raise InputError("no Apple GPU (MPS) is available to PyTorch; use --device cpu")
+    if device == "cuda" or (device == "auto" and cuda):
+        return TorchEngine(network, "cuda")
+    if device == "mps" or (device == "auto" and mps):
+        return TorchEngine(network, "mps")
+    try:
+        return OpenVinoEngine(network)
+    except ImportError:
+        return TorchEngine(network)
+
+
+def _openvino() -> Any:
+    import openvino
+
+    return openvino
+
+
+@contextlib.contextmanager
+def _quiet_tracing() -> Iterator[None]:
+    """Silence what tracing says of shapes that are fixed while it runs."""
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

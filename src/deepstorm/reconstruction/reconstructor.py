@@ -1,0 +1,240 @@
+"""From frames to an image: scale, predict tile by tile, add up, without keeping the frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.calibration import FEW_FRAMES, find_hot_pixels
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.reconstruction.engines import Device, choose_engine
+from deepstorm.reconstruction.peaks import find_peaks
+from deepstorm.reconstruction.tiling import Span, tiles
+from deepstorm.structures import Localizations, Reconstruction
+
+Float32Array = npt.NDArray[np.float32]
+
+# Tiles of this many camera pixels a side keep a network's features within a few hundred MB.
+TILE_PX = 256
+# Frames are read in blocks whose predictions take about this many values.
+VALUES_PER_BLOCK = 2**24
+# Scaling and hot pixels are found from about this many pixels, spread over the movie.
+SAMPLE_VALUES = 2**24
+SAMPLE_FRAMES = 200
+
+
+class Frames(Protocol):
+    """What a reconstruction asks of a movie."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size (frame, y, x)."""
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return frames, shape (n, y, x)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a reconstruction stands.
+
+    Parameters
+    ----------
+    frames : int
+        Frames done.
+    total_frames : int
+    emitters : float
+        Expected emitters so far.
+    """
+
+    frames: int
+    total_frames: int
+    emitters: float
+
+
+class Reconstructor:
+    """A network ready to turn movies into images.
+
+    Parameters
+    ----------
+    network : Network
+    card : NetworkCard
+    device : str
+        See :func:`~deepstorm.reconstruction.engines.choose_engine`.
+    upsampling : int, optional
+        Super-resolution pixels per camera pixel; a divisor of the network's own, which is the
+        default. Pixels of a coarser image are sums of the network's.
+
+    Raises
+    ------
+    InputError
+        If the network cannot give that upsampling, or the device is not there.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        card: NetworkCard,
+        device: Device = "auto",
+        upsampling: int | None = None,
+    ) -> None:
+        self.card = card
+        self.upsampling = upsampling if upsampling is not None else network.upsampling
+        if self.upsampling < 1 or network.upsampling % self.upsampling:
+            raise InputError(
+                f"the network '{card.name}' gives {network.upsampling} × {network.upsampling} "
+                f"pixels per camera pixel; an upsampling of {self.upsampling} cannot be made of "
+                "that: choose a divisor of it"
+            )
+        self._network = network
+        self.engine = choose_engine(network, device)
+
+    def reconstruct(
+        self,
+        movie: Frames,
+        pixel_size_nm: float,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_localizations: Callable[[Localizations], None] | None = None,
+    ) -> Reconstruction:
+        """Reconstruct a movie in one pass.
+
+        Parameters
+        ----------
+        movie : Frames
+        pixel_size_nm : float
+            Size of a camera pixel.
+        on_progress : callable
+            Called after each block of frames.
+        on_localizations : callable, optional
+            Called with the localizations of each block, in the order of frames; none are sought
+            where it is absent.
+
+        Returns
+        -------
+        Reconstruction
+            Without localizations: those went to ``on_localizations``.
+        """
+        began = time.perf_counter()
+        total, height, width = movie.shape
+        sample = sample_frames(movie)
+        hot = find_hot_pixels(sample)
+        scaling = self.card.scaling.fit(hot.repair(sample))
+        image = np.zeros((height * self._network.upsampling, width * self._network.upsampling))
+        light = np.zeros((height, width))
+        for start, frames in blocks(movie, self._network.upsampling):
+            repaired = hot.repair(frames)
+            light += repaired.sum(axis=0, dtype=np.float64)
+            found = []
+            for tile in self._predict(scaling.apply(repaired)):
+                image[tile.field_slices] += tile.core.sum(axis=0, dtype=np.float64)
+                if on_localizations is not None:
+                    found.append(tile.localizations(pixel_size_nm, start))
+            if on_localizations is not None:
+                on_localizations(_by_frame(found))
+            on_progress(Progress(start + len(frames), total, float(image.sum())))
+        return Reconstruction(
+            image=_coarser(image, self._network.upsampling // self.upsampling),
+            pixel_size_nm=pixel_size_nm / self.upsampling,
+            widefield=(light / total).astype(np.float32),
+            record={
+                "frames": total,
+                "expected_emitters": float(image.sum()),
+                "hot_pixels": int(hot.mask.sum()),
+                "engine": self.engine.name,
+                "reconstruction_s": time.perf_counter() - began,
+            },
+        )
+
+    def _predict(self, scaled: Float32Array) -> Iterator[TilePrediction]:
+        """Run the network over scaled frames, (frame, y, x), tile by tile."""
+        divisor, halo = self._network.divisor, self._network.halo_px
+        shape = scaled.shape[1:]
+        missing = [(-length) % divisor for length in shape]
+        padded = np.pad(scaled, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
+        for rows, columns in tiles(padded.shape[1:], TILE_PX, halo):
+            expected = self.engine(padded[:, rows.seen, columns.seen])
+            yield TilePrediction(
+                expected,
+                rows.limited(shape[0]),
+                columns.limited(shape[1]),
+                self._network.upsampling,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TilePrediction:
+    """What a network says of one tile.
+
+    Parameters
+    ----------
+    expected : ndarray of float32, shape (frame, y, x)
+        Expected emitters per super-resolution pixel, with halo.
+    rows, columns : Span
+        Where the tile lies, in camera pixels.
+    upsampling : int
+    """
+
+    expected: Float32Array
+    rows: Span
+    columns: Span
+    upsampling: int
+
+    @property
+    def field_slices(self) -> tuple[slice, slice]:
+        """Where the core lies in the super-resolution image of the field."""
+        return self.rows.core(self.upsampling), self.columns.core(self.upsampling)
+
+    @property
+    def core(self) -> Float32Array:
+        """The prediction without halo, shape (frame, y, x)."""
+        rows, columns = (span.core_within(self.upsampling) for span in (self.rows, self.columns))
+        return self.expected[:, rows, columns]
+
+    def localizations(self, pixel_size_nm: float, first_frame: int) -> Localizations:
+        """Find the peaks whose centroid lies in the core, in coordinates of the field."""
+        found = find_peaks(self.expected, pixel_size_nm / self.upsampling, first_frame).shifted(
+            self.columns.start * pixel_size_nm, self.rows.start * pixel_size_nm
+        )
+        y, x = found.y_nm / pixel_size_nm, found.x_nm / pixel_size_nm
+        return found.select(
+            (y >= self.rows.core_start)
+            & (y < self.rows.core_stop)
+            & (x >= self.columns.core_start)
+            & (x < self.columns.core_stop)
+        )
+
+
+def sample_frames(movie: Frames) -> npt.NDArray[Any]:
+    """Return frames spread evenly over a movie, few enough to fit in memory."""
+    total, height, width = movie.shape
+    count = min(total, SAMPLE_FRAMES, max(SAMPLE_VALUES // (height * width), FEW_FRAMES))
+    chosen = np.linspace(0, total - 1, count).round().astype(int)
+    return np.concatenate([movie.read(int(index), int(index) + 1) for index in chosen])
+
+
+def blocks(movie: Frames, upsampling: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Yield (first frame, frames) over a whole movie, few enough that predictions fit in memory."""
+    total, height, width = movie.shape
+    step = max(VALUES_PER_BLOCK // (height * width * upsampling**2), 1)
+    for start in range(0, total, step):
+        yield start, movie.read(start, min(start + step, total))
+
+
+def _by_frame(parts: list[Localizations]) -> Localizations:
+    """Join the tables of a block's tiles and order them by frame."""
+    joined = Localizations.concatenate(parts)
+    return joined.select(np.argsort(joined.frame, kind="stable"))
+
+
+def _coarser(image: npt.NDArray[np.float64], factor: int) -> Float32Array:
+    """Sum ``factor`` × ``factor`` pixels into one."""
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    coarse = image.reshape(height, factor, width, factor).sum(axis=(1, 3))
+    return np.asarray(coarse, np.float32)
