@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -53,20 +53,22 @@ Device = Annotated[DeviceName, typer.Option("--device", help="Where the network 
 def main() -> None:
     """Run the command line; errors meant for people are printed as one sentence."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except InputError as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; no unfinished output was left behind", INTERRUPTED)
+        code = INTERRUPTED
     except OSError as error:
         _fail(f"the operating system refused: {error}", 1)
     except MemoryError:
         _fail("the memory does not suffice; use a smaller --roi or fewer frames", 1)
     except Exception as error:
         _usage_error(error)
+    if code == INTERRUPTED:
+        _fail("interrupted; no unfinished output was left behind", INTERRUPTED)
 
 
-def _usage_error(error: Exception) -> None:
+def _usage_error(error: Exception) -> NoReturn:
     """Print what is wrong with the words of a command; anything else is a fault of ours."""
     show = getattr(error, "format_message", None)
     if show is None:
@@ -74,7 +76,7 @@ def _usage_error(error: Exception) -> None:
     _fail(show(), 2)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     _err.print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
     sys.exit(code)
 

@@ -1,19 +1,9 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def reference_data() -> Path:
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("DEEPSTORM_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"reference data not found in {folder}; set DEEPSTORM_DATA to its folder")
-    return folder
 
 
 def _open_files() -> set[str]:

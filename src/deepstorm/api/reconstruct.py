@@ -75,6 +75,9 @@ class Outputs:
 
     def check(self, *, overwrite: bool) -> None:
         """Refuse files that may not be written, before any work is done."""
+        for path, suffixes in ((self.image, (".tif", ".tiff")), (self.preview, (".png",))):
+            if path is not None and path.suffix.lower() not in suffixes:
+                raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
         paths = [check_writable(path, overwrite=overwrite).absolute() for path in self.paths()]
         if len(set(paths)) < len(paths):
             raise InputError("two of the outputs have the same name; give each its own")

@@ -105,9 +105,7 @@ def simulate(
     InputError
         If a setting cannot be used or a file not be written.
     """
-    chosen = (
-        settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
-    )
+    chosen = settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
     for path in (movie, truth):
         if path is not None:
             check_writable(path, overwrite=overwrite)

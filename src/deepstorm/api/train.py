@@ -20,9 +20,7 @@ from deepstorm.training.trainer import Progress, Trainer, TrainingSettings
 PathLike = str | os.PathLike[str]
 
 
-def training_settings(
-    recipe: PathLike, *, steps: int | None = None
-) -> TrainingSettings:
+def training_settings(recipe: PathLike, *, steps: int | None = None) -> TrainingSettings:
     """Read a recipe.
 
     Parameters
@@ -108,8 +106,6 @@ def _example_source(settings: TrainingSettings) -> ExampleSource:
     if examples.frames_path is not None and examples.positions_path is not None:
         with open_movie(examples.frames_path) as movie:
             frames = movie.read(0, movie.shape[0])
-        emitters = read_localizations(
-            examples.positions_path, pixel_size_nm=examples.pixel_size_nm
-        )
+        emitters = read_localizations(examples.positions_path, pixel_size_nm=examples.pixel_size_nm)
         known = Acquisition(frames, emitters, examples.pixel_size_nm)
     return examples.prepare(settings.scaling, upsampling, settings.seed, known)

@@ -154,18 +154,16 @@ class Reconstructor:
 
     def _predict(self, scaled: Float32Array) -> Iterator[TilePrediction]:
         """Run the network over scaled frames, (frame, y, x), tile by tile."""
-        divisor, halo = self._network.divisor, self._network.halo_px
+        divisor, upsampling = self._network.divisor, self._network.upsampling
         shape = scaled.shape[1:]
         missing = [(-length) % divisor for length in shape]
         padded = np.pad(scaled, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
-        for rows, columns in tiles(padded.shape[1:], TILE_PX, halo):
-            expected = self.engine(padded[:, rows.seen, columns.seen])
-            yield TilePrediction(
-                expected,
-                rows.limited(shape[0]),
-                columns.limited(shape[1]),
-                self._network.upsampling,
-            )
+        for all_rows, all_columns in tiles(padded.shape[1:], TILE_PX, self._network.halo_px):
+            expected = self.engine(padded[:, all_rows.seen, all_columns.seen])
+            # Filled-up pixels mirror emitters near the border: no peak may be sought there.
+            rows, columns = all_rows.limited(shape[0]), all_columns.limited(shape[1])
+            seen = expected[:, rows.seen_within(upsampling), columns.seen_within(upsampling)]
+            yield TilePrediction(seen, rows, columns, upsampling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,13 @@ class Span:
 
     def limited(self, length: int) -> Span:
         """Return the span without what lies beyond ``length``: pixels that only fill up a field."""
-        return Span(self.start, self.stop, self.core_start, min(self.core_stop, length))
+        return Span(
+            self.start, min(self.stop, length), self.core_start, min(self.core_stop, length)
+        )
+
+    def seen_within(self, upsampling: int) -> slice:
+        """Return what is seen, in super-resolution pixels of the tile's prediction."""
+        return slice(0, (self.stop - self.start) * upsampling)
 
     def core(self, upsampling: int) -> slice:
         """Return what is kept, in super-resolution pixels of the field."""

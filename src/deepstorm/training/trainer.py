@@ -170,9 +170,10 @@ class Trainer:
             loss = self._step()
             on_step(self.history.step, loss)
             if self._validation_is_due():
-                on_validation(self._validate(began))
+                progress = self._validate(began)
                 self._save_state()
                 saved = time.monotonic()
+                on_validation(progress)
             elif time.monotonic() - saved > self.settings.checkpoint_every_s:
                 self._save_state()
                 saved = time.monotonic()

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstorm.api.evaluate import evaluate, parse_line
+from deepstorm.errors import InputError
+from deepstorm.io.images import write_image
+from deepstorm.io.localizations import write_localizations
+from deepstorm.structures import Localizations, Reconstruction, histogram_image
+
+
+@pytest.fixture
+def truth() -> Localizations:
+    rng = np.random.default_rng(0)
+    return Localizations(
+        np.sort(rng.integers(0, 5, 400)), rng.uniform(0, 800, 400), rng.uniform(0, 800, 400)
+    )
+
+
+def test_a_perfect_image_scores_zero_error(truth: Localizations, tmp_path: Path) -> None:
+    image = histogram_image(truth, (64, 64), 12.5)
+    write_image(tmp_path / "image.tif", 3 * image, 12.5)
+    write_localizations(tmp_path / "truth.csv", truth)
+    figures = evaluate(tmp_path / "image.tif", tmp_path / "truth.csv").figures()
+    assert figures["nmse_percent"] == pytest.approx(0, abs=0.5)
+    assert figures["ssim"] == pytest.approx(1, abs=0.01)
+    assert figures["registered_nmse_percent"] <= figures["nmse_percent"]
+
+
+def test_arrays_and_records_are_taken(truth: Localizations) -> None:
+    image = histogram_image(truth, (64, 64), 12.5)
+    as_array = evaluate(image, truth, pixel_size_nm=12.5)
+    as_record = evaluate(Reconstruction(image, 12.5, image), truth)
+    assert as_array == as_record
+
+
+def test_tables_are_scored(truth: Localizations, tmp_path: Path) -> None:
+    write_localizations(tmp_path / "found.csv", truth.shifted(10, 0))
+    figures = evaluate(tmp_path / "found.csv", truth, radius_nm=15).figures()
+    assert figures["radius_nm"] == 15
+    assert figures["jaccard"] > 0.95
+    assert figures["rmse_nm"] < 11
+
+
+def test_line_width_and_halves() -> None:
+    _, x = np.mgrid[:80, :80] + 0.5
+    rng = np.random.default_rng(1)
+    line = np.exp(-0.5 * ((x - 40) / 3) ** 2) * 50
+    halves = [rng.poisson(line).astype(np.float32) for _ in range(2)]
+    evaluation = evaluate(
+        halves[0], pixel_size_nm=10, line=parse_line("200,400,600,400"), other_half=halves[1]
+    )
+    assert evaluation.fwhm_nm == pytest.approx(2.3548 * 30, rel=0.1)
+    figures = evaluation.figures()
+    assert set(figures) == {"fwhm_nm", "frc_resolution_nm"}
+
+
+def test_what_is_missing_is_asked_for(truth: Localizations) -> None:
+    image = histogram_image(truth, (64, 64), 12.5)
+    with pytest.raises(InputError, match="nothing to score"):
+        evaluate(image, pixel_size_nm=12.5)
+    with pytest.raises(InputError, match="--pixel-size"):
+        evaluate(image, truth)
+    with pytest.raises(InputError, match="truth"):
+        evaluate(truth)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "1,2,3,4,5"])
+def test_a_line_that_is_no_line(text: str) -> None:
+    with pytest.raises(InputError, match="X0,Y0,X1,Y1"):
+        parse_line(text)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstorm.api.reconstruct import Outputs, check_validity, reconstruct
+from deepstorm.api.simulate import simulate
+from deepstorm.errors import InputError
+from deepstorm.io.images import read_image
+from deepstorm.io.localizations import read_localizations
+from deepstorm.io.selection import Region
+from deepstorm.models.checkpoint import file_checksum
+from deepstorm.models.zoo import find_network
+from deepstorm.simulation.scenes import TableScene
+from deepstorm.simulation.simulator import SimulationSettings
+
+DENSE = SimulationSettings(frames=6, height_px=24, width_px=32, density_per_um2=2.0)
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("movie") / "movie.tif"
+    simulate(DENSE, seed=1, movie=path)
+    return path
+
+
+def test_all_outputs_appear_and_agree(movie: Path, tmp_path: Path) -> None:
+    outputs = Outputs.beside(tmp_path / "image.tif")
+    result = reconstruct(movie, outputs=outputs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "image.csv",
+        "image.json",
+        "image.png",
+        "image.tif",
+    ]
+    image, pixel_size_nm = read_image(outputs.image)
+    np.testing.assert_array_equal(image, result.image)
+    assert image.shape == (24 * 8, 32 * 8)
+    assert pixel_size_nm == pytest.approx(12.5)
+    record = json.loads(outputs.record.read_text())
+    assert record == result.record
+    assert record["network"]["sha256"] == file_checksum(find_network())
+    assert record["input"]["bytes"] == movie.stat().st_size
+    assert record["versions"]["torch"]
+    assert record["expected_emitters"] == pytest.approx(result.image.sum(), rel=1e-4)
+    table = read_localizations(outputs.localizations)
+    in_memory = reconstruct(movie).localizations
+    assert in_memory is not None
+    assert len(table) == len(in_memory) > 0
+    np.testing.assert_allclose(table.x_nm, in_memory.x_nm, atol=0.01)
+
+
+def test_a_path_and_an_array_give_the_same(movie: Path) -> None:
+    frames = simulate(DENSE, seed=1).frames
+    assert frames is not None
+    from_path = reconstruct(movie)
+    from_array = reconstruct(frames, pixel_size_nm=100, localizations=False)
+    np.testing.assert_array_equal(from_path.image, from_array.image)
+    assert from_array.localizations is None
+
+
+def test_one_emitter_lands_where_it_is() -> None:
+    """The origin is the outer corner of the top-left pixel, from the emitter to the outputs."""
+    x_nm, y_nm = 1234.0, 871.0
+    scene = TableScene(positions_nm=((x_nm, y_nm),))
+    settings = SimulationSettings.model_validate(
+        {
+            "frames": 40,
+            "height_px": 20,
+            "width_px": 28,
+            "scene": scene,
+            "density_per_um2": 1 / 5.6,
+            "brightness": {"mean_photons": 5000, "relative_spread": 0.1},
+            "camera": {"kind": "scmos"},
+        }
+    )
+    simulated = simulate(settings, seed=0)
+    assert simulated.frames is not None
+    result = reconstruct(simulated.frames, pixel_size_nm=100)
+    assert result.localizations is not None
+    near = result.localizations.select(result.localizations.confidence > 0.5)
+    assert len(near) >= 10
+    assert np.median(near.x_nm) == pytest.approx(x_nm, abs=3)
+    assert np.median(near.y_nm) == pytest.approx(y_nm, abs=3)
+    rows, columns = np.indices(result.image.shape) + 0.5
+    weight = np.where(result.image > 0.05 * result.image.max(), result.image, 0)
+    assert (columns * weight).sum() / weight.sum() * 12.5 == pytest.approx(x_nm, abs=3)
+    assert (rows * weight).sum() / weight.sum() * 12.5 == pytest.approx(y_nm, abs=3)
+
+
+def test_frames_and_region(movie: Path) -> None:
+    frames = simulate(DENSE, seed=1).frames
+    assert frames is not None
+    chosen = reconstruct(movie, frames=slice(2, 5), region=Region(x=8, y=4, width=16, height=12))
+    cut = reconstruct(frames[2:5, 4:16, 8:24], pixel_size_nm=100)
+    np.testing.assert_array_equal(chosen.image, cut.image)
+    assert chosen.record["settings"]["region"] == {"x": 8, "y": 4, "width": 16, "height": 12}
+
+
+def test_a_coarser_image_keeps_the_sum(movie: Path) -> None:
+    fine, coarse = reconstruct(movie), reconstruct(movie, upsampling=2)
+    assert coarse.image.shape == (48, 64)
+    assert coarse.pixel_size_nm == 50
+    assert coarse.image.sum() == pytest.approx(fine.image.sum(), rel=1e-4)
+
+
+def test_progress_reaches_the_end(movie: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    reconstruct(movie, on_progress=lambda p: seen.append((p.frames, p.total_frames)))
+    assert seen[-1] == (6, 6)
+
+
+def test_existing_outputs_are_kept_unless_allowed(movie: Path, tmp_path: Path) -> None:
+    outputs = Outputs.beside(tmp_path / "image.tif")
+    outputs.record.write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        reconstruct(movie, outputs=outputs)
+    assert [path.name for path in tmp_path.iterdir()] == ["image.json"]
+    reconstruct(movie, outputs=outputs, overwrite=True)
+    assert json.loads(outputs.record.read_text())["frames"] == 6
+
+
+def test_outputs_must_differ(movie: Path, tmp_path: Path) -> None:
+    outputs = Outputs.beside(tmp_path / "image.tif")
+    with pytest.raises(InputError, match="same name"):
+        reconstruct(movie, outputs=replace(outputs, preview=outputs.image))
+
+
+def _interrupt(progress: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fill_the_disk(progress: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("stop", [_interrupt, _fill_the_disk])
+def test_nothing_is_left_of_a_run_that_stops(
+    movie: Path, tmp_path: Path, stop: Callable[[object], None]
+) -> None:
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        reconstruct(movie, outputs=Outputs.beside(tmp_path / "image.tif"), on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pixel_size_nm", [0, -100, 0.5, 1e6])
+def test_absurd_pixel_sizes(movie: Path, pixel_size_nm: float) -> None:
+    with pytest.raises(InputError, match="not credible"):
+        reconstruct(movie, pixel_size_nm=pixel_size_nm)
+
+
+def test_a_pixel_size_is_asked_for() -> None:
+    with pytest.raises(InputError, match="--pixel-size"):
+        reconstruct(np.zeros((2, 16, 16), np.uint16))
+
+
+def test_a_network_for_other_pixels_is_refused(movie: Path) -> None:
+    with pytest.raises(InputError, match="trained for camera pixels of 50 to 200 nm"):
+        reconstruct(movie, pixel_size_nm=400)
+    check_validity("anything", {}, 400)
+
+
+def test_a_network_that_is_not_there(movie: Path) -> None:
+    with pytest.raises(InputError, match=r"no network 'nonsense'.*native"):
+        reconstruct(movie, network="nonsense")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstorm.api.simulate import simulate, simulation_settings
+from deepstorm.errors import InputError
+from deepstorm.io.localizations import read_localizations, write_localizations
+from deepstorm.io.movies import open_movie
+from deepstorm.simulation.scenes import TableScene
+from deepstorm.simulation.simulator import SimulationSettings
+from deepstorm.structures import Localizations
+
+SMALL = SimulationSettings(frames=70, height_px=16, width_px=24, density_per_um2=2.0)
+
+
+def test_files_hold_what_memory_holds(tmp_path: Path) -> None:
+    movie, truth = tmp_path / "movie.tif", tmp_path / "truth.csv"
+    done: list[int] = []
+    written = simulate(SMALL, seed=5, movie=movie, truth=truth, on_progress=done.append)
+    kept = simulate(SMALL, seed=5)
+    assert written.frames is None
+    assert kept.frames is not None
+    with open_movie(movie) as opened:
+        assert opened.pixel_size_nm == pytest.approx(100)
+        np.testing.assert_array_equal(opened.read(0, 70), kept.frames)
+    table = read_localizations(truth)
+    np.testing.assert_array_equal(table.frame, kept.truth.frame)
+    np.testing.assert_allclose(table.x_nm, kept.truth.x_nm, atol=0.01)
+    assert done[-1] == 70
+
+
+def test_the_seed_decides() -> None:
+    first, same, other = (simulate(SMALL, seed=seed).frames for seed in (1, 1, 2))
+    assert first is not None
+    assert other is not None
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).mean() > 0.5
+
+
+def test_a_table_of_positions_becomes_the_scene(tmp_path: Path) -> None:
+    table = tmp_path / "places.csv"
+    places = Localizations(np.zeros(2, int), np.array([500.0, 900.0]), np.array([300.0, 800.0]))
+    write_localizations(table, places)
+    settings = simulation_settings(positions=table, frames=3, density_per_um2=1.5)
+    assert isinstance(settings.scene, TableScene)
+    assert settings.scene.positions_nm == ((500.0, 300.0), (900.0, 800.0))
+    assert (settings.frames, settings.density_per_um2) == (3, 1.5)
+
+
+def test_settings_come_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('frames = 4\n[camera]\nkind = "scmos"\n[scene]\nkind = "clusters"\n')
+    settings = simulation_settings(path)
+    assert (settings.frames, settings.camera.kind, settings.scene.kind) == (4, "scmos", "clusters")
+
+
+def test_an_unknown_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("framez = 4\n")
+    with pytest.raises(InputError, match="framez"):
+        simulation_settings(path)
+
+
+def test_nothing_is_simulated_when_an_output_is_in_the_way(tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        simulate(SMALL, movie=tmp_path / "movie.tif", truth=truth)
+    assert truth.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [truth]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstorm.api.simulate import simulate
+from deepstorm.api.train import train, training_settings
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import load_network
+from deepstorm.simulation.scenes import UniformScene
+from deepstorm.simulation.simulator import SimulationSettings
+
+TINY = """
+name = "tiny"
+steps = 4
+precision = "float32"
+validate_every = 2
+validation_batches = 1
+[network]
+kind = "native"
+width = 4
+deep_width = 8
+upsampling = 4
+[scaling]
+kind = "asinh"
+[examples]
+kind = "simulated"
+patch_px = 12
+scenes = 1
+frames_per_scene = 2
+[loss]
+kind = "spike_cross_entropy"
+[schedule]
+kind = "cosine"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def test_a_recipe_becomes_a_network(recipe: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+    output = tmp_path / "mine.safetensors"
+    made = train(
+        recipe, tmp_path / "run", output=output, on_step=lambda step, loss: steps.append(step)
+    )
+    assert made == output
+    network, card = load_network(output)
+    assert (network.upsampling, card.name) == (4, "tiny")
+    assert card.validity["sigma_px"] == (0.85, 1.7)
+    assert steps == [1, 2, 3, 4]
+
+
+def test_a_finished_training_is_not_done_again(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run")
+    steps: list[int] = []
+    train(recipe, tmp_path / "run", on_step=lambda step, loss: steps.append(step))
+    assert steps == []
+
+
+@pytest.mark.parametrize("name", ["native", "paper"])
+def test_the_embedded_recipes_are_valid(name: str) -> None:
+    settings = training_settings(name, steps=7)
+    assert settings.steps == 7
+    assert settings.network.upsampling == 8
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    settings = training_settings("paper")
+    assert settings.network.kind == "deepstorm"
+    assert settings.examples.kind == "regions"
+    assert (settings.examples.region_px, settings.examples.regions_per_frame) == (26, 500)
+    assert settings.examples.batch_size == 16
+    assert settings.steps == 100 * settings.validate_every
+    assert settings.loss.kind == "blurred_spikes"
+
+
+def test_training_on_files(tmp_path: Path) -> None:
+    movie, truth = tmp_path / "frames.tif", tmp_path / "truth.csv"
+    simulation = SimulationSettings(
+        frames=4, height_px=20, width_px=20, density_per_um2=5, scene=UniformScene()
+    )
+    simulate(simulation, movie=movie, truth=truth)
+    path = tmp_path / "regions.toml"
+    examples = f"""[examples]
+kind = "regions"
+frames_path = '{movie}'
+positions_path = '{truth}'
+region_px = 12
+regions_per_frame = 8
+min_emitters = 1
+batch_size = 4
+"""
+    start, rest = TINY.split("[examples]")
+    path.write_text(start + examples + "[loss]" + rest.split("[loss]")[1])
+    network, _ = load_network(train(path, tmp_path / "run"))
+    assert all(np.isfinite(p.detach().numpy()).all() for p in network.parameters())
+
+
+def test_outputs_are_checked_before_training(recipe: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken.safetensors"
+    taken.write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        train(recipe, tmp_path / "run", output=taken)
+    with pytest.raises(InputError, match="is a file"):
+        train(recipe, taken)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_recipe() -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        training_settings("no-such-recipe")

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import nn
+
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import Network
+from deepstorm.models.deepstorm import DeepStormNetwork
+from deepstorm.models.native import NativeNetwork
+from deepstorm.reconstruction import engines
+from deepstorm.reconstruction.engines import (
+    Device,
+    Engine,
+    OpenVinoEngine,
+    TorchEngine,
+    choose_engine,
+)
+
+Frames = npt.NDArray[np.float32]
+
+# (frame, y, x): a single tile, non-square ones, and counts that pieces of two do not divide.
+NATIVE_SHAPES = [(1, 4, 4), (5, 12, 20), (4, 24, 16)]
+PAPER_SHAPES = [(1, 2, 3), (3, 7, 9)]
+
+
+def draw_frames(shape: tuple[int, int, int]) -> Frames:
+    return np.random.default_rng(0).normal(0.5, 1.0, shape).astype(np.float32)
+
+
+def expected(network: Network, frames: Frames) -> Frames:
+    with torch.no_grad():
+        output = network.expected_emitters(torch.from_numpy(frames)[:, None])
+    return output[:, 0].numpy()
+
+
+def pieces_of_two(monkeypatch: pytest.MonkeyPatch, frames: Frames) -> None:
+    monkeypatch.setattr(engines, "PIXELS_PER_CALL", 2 * frames.shape[1] * frames.shape[2])
+
+
+def assert_close(found: Frames, wanted: Frames, relative: float) -> None:
+    assert found.shape == wanted.shape
+    assert found.dtype == np.float32
+    assert wanted.std() > 0.01  # a flat image would agree with anything
+    np.testing.assert_allclose(found, wanted, atol=relative * float(wanted.max()), rtol=0)
+
+
+def bf16_engine(network: Network) -> OpenVinoEngine:
+    engine = OpenVinoEngine(network)
+    if engine.precision != "bf16":
+        pytest.skip("this processor does not compute in bfloat16")
+    return engine
+
+
+@pytest.fixture(scope="module")
+def native_f32(native_network: NativeNetwork) -> OpenVinoEngine:
+    pytest.importorskip("openvino")
+    return OpenVinoEngine(native_network, "f32")
+
+
+@pytest.fixture(scope="module")
+def paper_f32(paper_network: DeepStormNetwork) -> OpenVinoEngine:
+    pytest.importorskip("openvino")
+    return OpenVinoEngine(paper_network, "f32")
+
+
+@pytest.mark.parametrize("shape", NATIVE_SHAPES)
+def test_torch_runs_the_network_in_pieces(
+    native_network: NativeNetwork, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = draw_frames(shape)
+    pieces_of_two(monkeypatch, frames)
+    found = TorchEngine(native_network)(frames)
+    assert found.shape == (shape[0], 8 * shape[1], 8 * shape[2])
+    assert_close(found, expected(native_network, frames), 1e-5)
+
+
+@pytest.mark.parametrize("shape", NATIVE_SHAPES)
+def test_openvino_gives_the_native_networks_numbers(
+    native_network: NativeNetwork,
+    native_f32: OpenVinoEngine,
+    shape: tuple[int, int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = draw_frames(shape)
+    pieces_of_two(monkeypatch, frames)
+    assert_close(native_f32(frames), expected(native_network, frames), 1e-4)
+
+
+@pytest.mark.parametrize("shape", PAPER_SHAPES)
+def test_openvino_gives_the_papers_numbers(
+    paper_network: DeepStormNetwork,
+    paper_f32: OpenVinoEngine,
+    shape: tuple[int, int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = draw_frames(shape)
+    pieces_of_two(monkeypatch, frames)
+    assert_close(paper_f32(frames), expected(paper_network, frames), 1e-4)
+
+
+def test_openvino_in_bfloat16_is_close(native_network: NativeNetwork) -> None:
+    pytest.importorskip("openvino")
+    frames = draw_frames((3, 16, 16))
+    engine = bf16_engine(native_network)
+    assert engine.name == "openvino-bf16"
+    wanted = expected(native_network, frames)
+    assert_close(engine(frames), wanted, 0.05)
+    assert float(engine(frames).sum()) == pytest.approx(float(wanted.sum()), rel=0.02)
+
+
+def test_openvino_keeps_a_model_per_size(native_f32: OpenVinoEngine) -> None:
+    frames = draw_frames((2, 8, 8))
+    native_f32(frames)
+    known = len(native_f32._compiled)
+    native_f32(frames)
+    assert len(native_f32._compiled) == known
+    native_f32(draw_frames((2, 8, 12)))
+    assert len(native_f32._compiled) == known + 1
+
+
+def test_results_are_kept_when_an_engine_runs_again(
+    native_network: NativeNetwork, native_f32: OpenVinoEngine
+) -> None:
+    # Runtimes reuse the memory of their results; what was given out must not change.
+    for engine in (native_f32, TorchEngine(native_network)):
+        frames = draw_frames((1, 8, 8))
+        first = engine(frames)
+        copy = first.copy()
+        engine(frames + 1)
+        np.testing.assert_array_equal(first, copy)
+
+
+def test_engines_leave_the_frames_as_they_were(
+    native_network: NativeNetwork, native_f32: OpenVinoEngine
+) -> None:
+    for engine in (native_f32, TorchEngine(native_network)):
+        frames = draw_frames((3, 8, 8))
+        before = frames.copy()
+        engine(frames[:, ::-1, ::-1])
+        np.testing.assert_array_equal(frames, before)
+
+
+def test_engines_take_views(native_network: NativeNetwork, native_f32: OpenVinoEngine) -> None:
+    # Tiles are views of larger frames, neither contiguous nor at the beginning.
+    frames = draw_frames((3, 24, 24))[:, 4:12, 8:20]
+    for engine in (native_f32, TorchEngine(native_network)):
+        np.testing.assert_array_equal(engine(frames), engine(frames.copy()))
+
+
+class Dropping(nn.Module):
+    """A network that gives something else while it is trained."""
+
+    upsampling, divisor, halo_px = 1, 1, 0
+
+    def expected_emitters(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames * (2.0 if self.training else 1.0)
+
+
+def test_engines_run_networks_as_for_evaluation() -> None:
+    network = Dropping().train()
+    frames = draw_frames((1, 4, 4))
+    np.testing.assert_array_equal(TorchEngine(network)(frames), frames)  # type: ignore[arg-type]
+
+
+class Recorded:
+    """Stands for an engine and tells what it was made with."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, frames: Frames) -> Frames:
+        return frames
+
+
+@pytest.fixture
+def pretend_devices(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool, bool], None]:
+    """Let torch say which GPUs there are, and make engines that only have a name."""
+
+    def pretend(cuda: bool, mps: bool) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    def torch_engine(network: Network, device: str = "cpu") -> Engine:
+        return Recorded(f"torch-{device}")
+
+    def openvino_engine(network: Network) -> Engine:
+        return Recorded("openvino")
+
+    monkeypatch.setattr(engines, "TorchEngine", torch_engine)
+    monkeypatch.setattr(engines, "OpenVinoEngine", openvino_engine)
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device", "name"),
+    [
+        (False, False, "auto", "openvino"),
+        (False, False, "cpu", "openvino"),
+        (True, False, "auto", "torch-cuda"),
+        (True, False, "cuda", "torch-cuda"),
+        (True, False, "cpu", "openvino"),
+        (False, True, "auto", "torch-mps"),
+        (False, True, "mps", "torch-mps"),
+        (False, True, "cpu", "openvino"),
+    ],
+)
+def test_the_fastest_engine_is_chosen(
+    native_network: NativeNetwork,
+    pretend_devices: Callable[[bool, bool], None],
+    cuda: bool,
+    mps: bool,
+    device: Device,
+    name: str,
+) -> None:
+    pretend_devices(cuda, mps)
+    assert choose_engine(native_network, device).name == name
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "no CUDA device"),
+        ("mps", "no Apple GPU"),
+        ("gpu", "device 'gpu' is not known; choose one of auto, cpu, cuda, mps"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(
+    native_network: NativeNetwork,
+    pretend_devices: Callable[[bool, bool], None],
+    device: Device,
+    message: str,
+) -> None:
+    pretend_devices(False, False)
+    with pytest.raises(InputError, match=message):
+        choose_engine(native_network, device)
+
+
+def test_torch_takes_over_where_openvino_cannot_be_imported(
+    native_network: NativeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engine = choose_engine(native_network, "cpu")
+    assert engine.name == "torch-cpu"
+    frames = draw_frames((1, 8, 8))
+    assert_close(engine(frames), expected(native_network, frames), 1e-5)

@@ -1,0 +1,451 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import nn
+
+from deepstorm.errors import InputError
+from deepstorm.io.movies import ArrayMovie
+from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.models.deepstorm import DeepStormNetwork
+from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.scaling import AsinhScaling
+from deepstorm.reconstruction import reconstructor as module
+from deepstorm.reconstruction.engines import TorchEngine
+from deepstorm.reconstruction.reconstructor import (
+    Progress,
+    Reconstructor,
+    blocks,
+    sample_frames,
+)
+from deepstorm.structures import Localizations, Reconstruction
+
+Counts = npt.NDArray[Any]
+Localized = tuple[Reconstruction, list[Localizations]]
+
+PIXEL_NM = 100.0
+
+
+def draw_movie(shape: tuple[int, int, int], seed: int = 0) -> npt.NDArray[np.uint16]:
+    """Background with spots of 3 × 3 pixels, a few in each frame."""
+    rng = np.random.default_rng(seed)
+    movie = rng.poisson(150, shape).astype(float)
+    count, height, width = shape
+    for _ in range(2 * count):
+        frame, y, x = rng.integers(0, shape)
+        light = rng.uniform(200, 1500) * np.outer([0.5, 1, 0.5], [0.5, 1, 0.5])
+        rows, columns = slice(y, min(y + 3, height)), slice(x, min(x + 3, width))
+        movie[frame, rows, columns] += light[: height - y, : width - x]
+    return movie.astype(np.uint16)
+
+
+@pytest.fixture(autouse=True)
+def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the conversion for another runtime, which has tests of its own."""
+    monkeypatch.setattr(module, "choose_engine", lambda network, device: TorchEngine(network))
+
+
+@pytest.fixture
+def native(native_network: NativeNetwork, native_card: NetworkCard) -> Reconstructor:
+    return Reconstructor(native_network, native_card)
+
+
+@pytest.fixture
+def paper(paper_network: DeepStormNetwork, paper_card: NetworkCard) -> Reconstructor:
+    return Reconstructor(paper_network, paper_card)
+
+
+def image_of(reconstructor: Reconstructor, movie: Counts) -> npt.NDArray[np.float32]:
+    return reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM).image
+
+
+def localized(reconstructor: Reconstructor, movie: Counts) -> Localized:
+    parts: list[Localizations] = []
+    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
+    return result, parts
+
+
+def by_position(table: Localizations) -> npt.NDArray[np.float64]:
+    order = np.lexsort((table.x_nm.round(2), table.y_nm.round(2), table.frame))
+    return np.column_stack([column[order] for column in table.columns().values()])
+
+
+@pytest.mark.parametrize("shape", [(2, 81, 70), (1, 65, 40), (1, 31, 130), (2, 30, 30)])
+def test_tiles_of_the_native_network_leave_no_trace(
+    native: Reconstructor, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = draw_movie(shape)
+    whole = image_of(native, movie)
+    assert whole.shape == (8 * shape[1], 8 * shape[2])
+    assert whole.std() > 0.01
+    monkeypatch.setattr(module, "TILE_PX", 64)
+    np.testing.assert_allclose(image_of(native, movie), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 21, 24), (1, 13, 17), (1, 11, 7)])
+def test_tiles_of_the_papers_network_leave_no_trace(
+    paper: Reconstructor, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = draw_movie(shape)
+    whole = image_of(paper, movie)
+    assert whole.std() > 0.01
+    monkeypatch.setattr(module, "TILE_PX", 12)
+    np.testing.assert_allclose(image_of(paper, movie), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 5), (30, 30)])
+def test_any_size_of_frame_works(native: Reconstructor, size: tuple[int, int]) -> None:
+    movie = draw_movie((3, *size))
+    result, parts = localized(native, movie)
+    assert result.image.shape == (8 * size[0], 8 * size[1])
+    assert result.image.dtype == np.float32
+    assert np.isfinite(result.image).all()
+    assert result.pixel_size_nm == PIXEL_NM / 8
+    np.testing.assert_allclose(result.widefield, movie.mean(axis=0), rtol=1e-6)
+    for table in parts:
+        assert (table.x_nm >= 0).all()
+        assert (table.x_nm < PIXEL_NM * size[1]).all()
+        assert (table.y_nm < PIXEL_NM * size[0]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5)])
+def test_tiny_frames_work_with_the_papers_network(
+    paper: Reconstructor, size: tuple[int, int]
+) -> None:
+    image = image_of(paper, draw_movie((2, *size)))
+    assert image.shape == (8 * size[0], 8 * size[1])
+    assert np.isfinite(image).all()
+
+
+@pytest.mark.parametrize("frames_per_block", [1, 3, 7])
+def test_blocks_leave_no_trace(
+    native: Reconstructor, frames_per_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = draw_movie((7, 20, 16))
+    result, parts = localized(native, movie)
+    monkeypatch.setattr(module, "VALUES_PER_BLOCK", frames_per_block * 20 * 16 * 64)
+    other, other_parts = localized(native, movie)
+    assert len(parts) == 1
+    assert len(other_parts) == -(-7 // frames_per_block)
+    np.testing.assert_allclose(other.image, result.image, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(other.widefield, result.widefield, rtol=1e-6)
+    np.testing.assert_allclose(
+        by_position(Localizations.concatenate(other_parts)), by_position(parts[0]), rtol=1e-4
+    )
+
+
+def test_the_same_movie_gives_the_same_bits(
+    native_network: NativeNetwork, native_card: NetworkCard
+) -> None:
+    movie = draw_movie((4, 25, 18))
+    (first, tables), (second, other_tables) = (
+        localized(Reconstructor(native_network, native_card), movie.copy()) for _ in range(2)
+    )
+    assert first.image.tobytes() == second.image.tobytes()
+    assert tables[0].x_nm.tobytes() == other_tables[0].x_nm.tobytes()
+
+
+@pytest.mark.parametrize("upsampling", [1, 2, 4, 8])
+def test_a_coarser_image_sums_pixels(
+    native_network: NativeNetwork, native_card: NetworkCard, upsampling: int
+) -> None:
+    movie = draw_movie((3, 11, 18))
+    fine = image_of(Reconstructor(native_network, native_card), movie)
+    coarse = Reconstructor(native_network, native_card, upsampling=upsampling)
+    result = coarse.reconstruct(ArrayMovie(movie), PIXEL_NM)
+    step = 8 // upsampling
+    sums = fine.reshape(11 * upsampling, step, 18 * upsampling, step).sum(axis=(1, 3))
+    np.testing.assert_allclose(result.image, sums, rtol=1e-5)
+    assert result.image.sum() == pytest.approx(fine.sum(), rel=1e-5)
+    assert result.pixel_size_nm == PIXEL_NM / upsampling
+    assert result.record["expected_emitters"] == pytest.approx(fine.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("upsampling", [-8, 0, 3, 5, 16])
+def test_an_upsampling_that_the_network_cannot_give_is_refused(
+    native_network: NativeNetwork, native_card: NetworkCard, upsampling: int
+) -> None:
+    with pytest.raises(InputError, match=f"'tiny' gives 8 × 8 .* upsampling of {upsampling} "):
+        Reconstructor(native_network, native_card, upsampling=upsampling)
+
+
+@pytest.mark.parametrize(
+    "movie",
+    [
+        np.zeros((3, 12, 12), np.uint16),
+        np.full((3, 12, 12), 4000, np.uint16),
+        np.full((1, 12, 12), -1e6, np.float64),
+        np.zeros((1, 12, 12), np.float32),
+        draw_movie((1, 12, 12)),
+        np.eye(12, dtype=np.uint8)[None],
+    ],
+    ids=["zero", "even", "negative", "one zero frame", "one frame", "two values"],
+)
+def test_poor_movies_give_finite_images(
+    native: Reconstructor, paper: Reconstructor, movie: Counts
+) -> None:
+    for reconstructor in (native, paper):
+        result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM)
+        assert np.isfinite(result.image).all()
+        assert np.isfinite(result.record["expected_emitters"])
+
+
+def test_a_hot_pixel_hardly_changes_the_image(native: Reconstructor) -> None:
+    movie = draw_movie((20, 24, 24))
+    clean = image_of(native, movie)
+    broken = movie.copy()
+    broken[:, 9, 14] += 5000
+    result = native.reconstruct(ArrayMovie(broken), PIXEL_NM)
+    assert result.record["hot_pixels"] == 1
+    change = np.abs(result.image - clean).sum() / clean.sum()
+    assert change < 0.01
+    np.testing.assert_allclose(result.widefield[9, 14], movie[:, 9, 14].mean(), atol=50)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda movie: (movie // 8).astype(np.uint8),
+        lambda movie: (movie // 8).astype(np.int16) - 300,
+        lambda movie: (movie // 8).astype(np.float32) / 7,
+        lambda movie: (movie // 8) * 1e-9,
+        lambda movie: (movie // 8).astype(np.int32) * 1000 + 20_000,
+    ],
+    ids=["uint8", "negative int16", "float32", "tiny float64", "int32"],
+)
+def test_units_and_types_of_counts_do_not_matter(
+    native: Reconstructor, convert: Callable[[Counts], Counts]
+) -> None:
+    movie = draw_movie((6, 20, 20))
+    wanted = image_of(native, movie // 8)
+    found = image_of(native, convert(movie))
+    np.testing.assert_allclose(found, wanted, atol=2e-3 * float(wanted.max()))
+
+
+def test_units_do_not_matter_to_the_papers_network(paper: Reconstructor) -> None:
+    movie = draw_movie((2, 12, 9))
+    wanted = image_of(paper, movie)
+    found = image_of(paper, 3 * movie.astype(np.int32) - 200)
+    np.testing.assert_allclose(found, wanted, atol=2e-3 * float(wanted.max()))
+
+
+class GuardedMovie:
+    """Records which frames are read, and refuses too many at once."""
+
+    def __init__(self, frames: Counts, most: int) -> None:
+        self.frames, self.most = frames, most
+        self.read_ranges: list[tuple[int, int]] = []
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        count, height, width = self.frames.shape
+        return count, height, width
+
+    def read(self, start: int, stop: int) -> Counts:
+        assert 0 <= start < stop <= len(self.frames)
+        assert stop - start <= self.most
+        self.read_ranges.append((start, stop))
+        return self.frames[start:stop]
+
+
+def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 4 * 8 * 8 * 64)
+    monkeypatch.setattr(module, "SAMPLE_FRAMES", 10)
+    movie = GuardedMovie(draw_movie((30, 8, 8)), most=4)
+    native.reconstruct(movie, PIXEL_NM)
+    sample, passes = movie.read_ranges[:10], movie.read_ranges[10:]
+    assert {stop - start for start, stop in sample} == {1}
+    assert passes == [(start, min(start + 4, 30)) for start in range(0, 30, 4)]
+
+
+def test_the_sample_is_spread_over_the_movie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLE_FRAMES", 5)
+    frames = np.arange(101).reshape(101, 1, 1)
+    assert sample_frames(ArrayMovie(frames)).ravel().tolist() == [0, 25, 50, 75, 100]
+    assert sample_frames(ArrayMovie(frames[:3])).ravel().tolist() == [0, 1, 2]
+
+
+def test_the_sample_of_a_large_camera_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLE_VALUES", 64 * 20)
+    assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 20
+    # A camera so large that its frames go beyond it still needs enough for the hot pixels.
+    monkeypatch.setattr(module, "SAMPLE_VALUES", 64)
+    assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 8
+
+
+def test_blocks_follow_the_size_of_their_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 1000)
+    movie = ArrayMovie(np.zeros((10, 5, 5)))
+    assert [(start, len(frames)) for start, frames in blocks(movie, 4)] == [
+        (0, 2), (2, 2), (4, 2), (6, 2), (8, 2)
+    ]  # fmt: skip
+    assert [len(frames) for _, frames in blocks(movie, 32)] == [1] * 10
+
+
+def test_tiles_do_not_change_localizations(
+    native: Reconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = draw_movie((3, 90, 77))
+    _, (whole,) = localized(native, movie)
+    monkeypatch.setattr(module, "TILE_PX", 56)
+    _, (tiled,) = localized(native, movie)
+    assert len(whole) > 100
+    assert len(tiled) == len(whole)
+    np.testing.assert_allclose(by_position(tiled), by_position(whole), rtol=1e-3, atol=1e-3)
+
+
+def test_localizations_ascend_over_tiles_and_blocks(
+    native: Reconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = draw_movie((7, 70, 66))
+    monkeypatch.setattr(module, "TILE_PX", 56)
+    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 3 * 70 * 66 * 64)
+    _, parts = localized(native, movie)
+    frames = np.concatenate([part.frame for part in parts])
+    assert len(parts) == 3
+    assert (np.diff(frames) >= 0).all()
+    assert set(frames.tolist()) == set(range(7))
+
+
+def test_progress_rises_to_the_end(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 3 * 8 * 8 * 64)
+    steps: list[Progress] = []
+    movie = ArrayMovie(draw_movie((10, 8, 8)))
+    result = native.reconstruct(movie, PIXEL_NM, on_progress=steps.append)
+    assert [step.frames for step in steps] == [3, 6, 9, 10]
+    assert {step.total_frames for step in steps} == {10}
+    emitters = [step.emitters for step in steps]
+    assert emitters == sorted(emitters)
+    assert emitters[-1] == result.record["expected_emitters"]
+
+
+def test_no_localizations_are_sought_unless_asked_for(
+    native: Reconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("peaks were sought")
+
+    monkeypatch.setattr(module, "find_peaks", refuse)
+    assert native.reconstruct(ArrayMovie(draw_movie((2, 8, 8))), PIXEL_NM).localizations is None
+
+
+class CentreMarker(nn.Module):
+    """Marks the middle of each camera pixel that is brighter than the background."""
+
+    divisor, halo_px = 4, 24
+
+    def __init__(self, upsampling: int) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+
+    def expected_emitters(self, frames: torch.Tensor) -> torch.Tensor:
+        batch, _, height, width = frames.shape
+        output = torch.zeros(batch, 1, height * self.upsampling, width * self.upsampling)
+        middle = slice(self.upsampling // 2, None, self.upsampling)
+        output[:, :, middle, middle] = (frames > 1).float()
+        return output
+
+
+def marker(upsampling: int, coarser: int | None = None) -> Reconstructor:
+    network: Any = CentreMarker(upsampling)
+    # Half of the brightest pixel is above 1 after the scaling, and the background is 0.
+    scaling = AsinhScaling(high_percentile=100)
+    card = NetworkCard(name="marker", network=NativeNetworkSettings(), scaling=scaling)
+    return Reconstructor(network, card, upsampling=coarser)
+
+
+def bright_pixel(height: int, width: int) -> Counts:
+    movie = np.full((2, height, width), 100, np.uint16)
+    movie[1, 3, 12] = 1000
+    return movie
+
+
+@pytest.mark.parametrize(("upsampling", "middle"), [(8, 4.5), (5, 2.5), (1, 0.5)])
+@pytest.mark.parametrize("size", [(10, 20), (4, 13)])
+def test_a_pixel_lies_between_its_corners(
+    upsampling: int, middle: float, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    result, (found,) = localized(marker(upsampling), bright_pixel(*size))
+    expected = np.zeros_like(result.image)
+    expected[3 * upsampling + int(middle), 12 * upsampling + int(middle)] = 1
+    np.testing.assert_array_equal(result.image, expected)
+    assert found.frame.tolist() == [1]
+    assert found.y_nm == pytest.approx(PIXEL_NM * (3 + middle / upsampling))
+    assert found.x_nm == pytest.approx(PIXEL_NM * (12 + middle / upsampling))
+    assert found.confidence == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(9, 10), (10, 11), (11, 9)])
+def test_an_emitter_at_the_border_is_not_seen_with_its_mirror_image(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Frames whose sides are no multiples of the divisor are filled up by their mirror image.
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    movie = np.full((1, *size), 100, np.uint16)
+    movie[0, -1, -1] = 1000
+    _, (found,) = localized(marker(2), movie)
+    assert found.y_nm.tolist() == [PIXEL_NM * (size[0] - 0.25)]
+    assert found.x_nm.tolist() == [PIXEL_NM * (size[1] - 0.25)]
+    assert found.confidence == pytest.approx(1)
+
+
+def test_a_coarser_image_keeps_the_place_and_the_localizations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    result, (found,) = localized(marker(8, coarser=2), bright_pixel(10, 20))
+    assert np.argwhere(result.image).tolist() == [[7, 25]]
+    assert found.x_nm == pytest.approx(1256.25)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (39, 40), (40, 39), (61, 5), (99, 129), (55, 80)])
+def test_tiles_keep_places(place: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    monkeypatch.setattr(module, "TILE_PX", 64)
+    movie = np.full((1, 100, 130), 100, np.uint16)
+    movie[0][place] = 1000
+    result, (found,) = localized(marker(8), movie)
+    assert np.argwhere(result.image).tolist() == [[8 * place[0] + 4, 8 * place[1] + 4]]
+    assert found.y_nm.tolist() == pytest.approx([100 * place[0] + 56.25])
+    assert found.x_nm.tolist() == pytest.approx([100 * place[1] + 56.25])
+
+
+class _NoHotPixels:
+    mask = np.zeros((1, 1), bool)
+
+    def repair(self, frames: Counts) -> npt.NDArray[np.float32]:
+        return frames.astype(np.float32)
+
+
+def keep_all(_: Counts) -> _NoHotPixels:
+    """Find no hot pixel: a single bright one is what these tests look at."""
+    return _NoHotPixels()
+
+
+def test_the_record_tells_how_an_image_was_made(native: Reconstructor) -> None:
+    record = native.reconstruct(ArrayMovie(draw_movie((3, 8, 8))), PIXEL_NM).record
+    assert record["frames"] == 3
+    assert record["engine"] == "torch-cpu"
+    assert record["hot_pixels"] == 0
+    assert record["reconstruction_s"] > 0
+
+
+def test_the_device_reaches_the_engine(
+    native_network: NativeNetwork, native_card: NetworkCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def choose(network: Network, device: str) -> TorchEngine:
+        asked.append(device)
+        return TorchEngine(network)
+
+    monkeypatch.setattr(module, "choose_engine", choose)
+    Reconstructor(native_network, native_card)
+    Reconstructor(native_network, native_card, "cpu")
+    assert asked == ["auto", "cpu"]
