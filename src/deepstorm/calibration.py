@@ -12,6 +12,10 @@ from deepstorm.structures import BoolArray, FloatArray, IntArray
 
 # The brightest neighbour of any real spot's centre has at least half of its light.
 NEIGHBOUR_RATIO = 3.0
+# At a border the neighbourhood is one-sided and may be bright as a whole; in a corner the flank of
+# a spot beyond it falls steeply along both sides.
+BORDER_RATIO = 6.0
+CORNER_RATIO = 20.0
 NOISE_MULTIPLE = 10.0
 # With fewer frames, time alone does not tell a fault from a photon or two.
 FEW_FRAMES = 8
@@ -64,13 +68,17 @@ def find_hot_pixels(frames: FloatArray | IntArray) -> HotPixels:
         Sample frames of a movie; with a few frames alone, cosmic rays are found too.
     """
     mean, error = _mean_light(frames)
-    neighbourhood = ndimage.median_filter(mean, size=5, mode="nearest")
-    brightest = ndimage.maximum_filter(mean, footprint=_RING, mode="nearest")
+    neighbourhood = ndimage.median_filter(mean, size=5, mode="mirror")
+    # Nothing lies beyond the border: extending it would make a pixel there its own neighbour.
+    brightest = ndimage.maximum_filter(mean, footprint=_RING, mode="constant", cval=-np.inf)
     excess = mean - neighbourhood
     noise = np.hypot(error, _spatial_noise(excess, few=len(frames) < FEW_FRAMES))
     if np.asarray(frames).dtype.kind in "ui":
         noise = np.hypot(noise, np.sqrt(1 / 12))  # of rounding to whole counts
-    from_neighbours = NEIGHBOUR_RATIO * np.clip(brightest - neighbourhood, 0, None)
+    ratio = np.full(mean.shape, BORDER_RATIO)
+    ratio[1:-1, 1:-1] = NEIGHBOUR_RATIO
+    ratio[np.ix_([0, -1], [0, -1])] = CORNER_RATIO
+    from_neighbours = ratio * np.clip(brightest - neighbourhood, 0, None)
     return HotPixels(excess > from_neighbours + NOISE_MULTIPLE * noise)
 
 

@@ -382,10 +382,10 @@ def test_a_pixel_lies_between_its_corners(
 
 
 @pytest.mark.parametrize("size", [(9, 10), (10, 11), (11, 9)])
-def test_an_emitter_at_the_border_is_not_seen_with_its_mirror_image(
+def test_an_emitter_at_the_border_is_not_joined_with_filled_up_pixels(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Frames whose sides are no multiples of the divisor are filled up by their mirror image.
+    # Frames whose sides are no multiples of the divisor are filled up, here with bright pixels.
     monkeypatch.setattr(module, "find_hot_pixels", keep_all)
     movie = np.full((1, *size), 100, np.uint16)
     movie[0, -1, -1] = 1000

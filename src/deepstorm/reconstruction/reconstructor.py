@@ -157,10 +157,11 @@ class Reconstructor:
         divisor, upsampling = self._network.divisor, self._network.upsampling
         shape = scaled.shape[1:]
         missing = [(-length) % divisor for length in shape]
-        padded = np.pad(scaled, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
+        # Repeating the last pixels deceives networks least: a mirror image doubles emitters there.
+        padded = np.pad(scaled, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
         for all_rows, all_columns in tiles(padded.shape[1:], TILE_PX, self._network.halo_px):
             expected = self.engine(padded[:, all_rows.seen, all_columns.seen])
-            # Filled-up pixels mirror emitters near the border: no peak may be sought there.
+            # Light that was filled up is no emitter: no peak may be sought there.
             rows, columns = all_rows.limited(shape[0]), all_columns.limited(shape[1])
             seen = expected[:, rows.seen_within(upsampling), columns.seen_within(upsampling)]
             yield TilePrediction(seen, rows, columns, upsampling)
