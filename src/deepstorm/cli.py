@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from deepstorm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepstorm.structures import Reconstruction
 
 app = typer.Typer(
     name="deepstorm",
@@ -181,15 +184,19 @@ def reconstruct(
     files = {name: str(path) for name, path in asdict(outputs).items()}
     if as_json:
         _print(result.record | {"outputs": files}, True, "")
-        return
-    seconds = result.record["reconstruction_s"]
-    figures = {
-        "frames": result.record["frames"],
-        "expected emitters": round(result.record["expected_emitters"]),
-        "frames/s": result.record["frames"] / seconds,
+    else:
+        _print(_figures(result) | files, False, movie.name)
+
+
+def _figures(result: Reconstruction) -> dict[str, Any]:
+    """Return what a reader wants to know of a run."""
+    record = result.record
+    return {
+        "frames": record["frames"],
+        "expected emitters": round(record["expected_emitters"]),
+        "frames/s": record["frames"] / record["reconstruction_s"],
         "pixel of the image": f"{result.pixel_size_nm:g} nm",
     }
-    _print(figures | files, False, movie.name)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from deepstorm.io.images import comparison_picture
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import FilamentScene
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.structures import histogram_image
+from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 if TYPE_CHECKING:
     from deepstorm.reconstruction.reconstructor import Progress
@@ -35,7 +35,7 @@ def run_demo(
     frames: int,
     seed: int,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> dict[str, float | str]:
+) -> dict[str, float | int | str | None]:
     """Fill a folder with a movie, its reconstruction, and a picture of both beside the truth.
 
     Parameters
@@ -71,33 +71,31 @@ def run_demo(
         overwrite=True,
         on_progress=on_progress,
     )
-    image_scores = evaluate(result, truth)
-    table_scores = evaluate(folder / "localizations.csv", truth, radius_nm=50.0)
-    height, width = result.image.shape
-    comparison_picture(
-        folder / "comparison.png",
-        [
-            ("widefield", result.widefield, settings.pixel_size_nm),
-            ("reconstruction", result.image, result.pixel_size_nm),
-            (
-                "truth",
-                histogram_image(truth, (height, width), result.pixel_size_nm),
-                result.pixel_size_nm,
-            ),
-        ],
-        overwrite=True,
-    )
+    _show(folder / "comparison.png", result, truth, settings.pixel_size_nm)
     seconds = result.record["reconstruction_s"]
+    table_scores = evaluate(folder / "localizations.csv", truth, radius_nm=50.0).figures()
     return {
-        "frames": float(frames),
-        "emitters": float(len(truth)),
-        "expected emitters": result.record["expected_emitters"],
-        "NMSE [%]": image_scores.figures()["nmse_percent"],
-        "Jaccard within 50 nm": table_scores.figures()["jaccard"],
+        "frames": frames,
+        "emitters": len(truth),
+        "expected emitters": round(result.record["expected_emitters"]),
+        "NMSE [%]": evaluate(result, truth).figures()["nmse_percent"],
+        "Jaccard within 50 nm": table_scores["jaccard"],
         "frames/s": frames / seconds,
         "emitters/s": len(truth) / seconds,
         "folder": str(folder),
     }
+
+
+def _show(path: Path, result: Reconstruction, truth: Localizations, pixel_size_nm: float) -> None:
+    """Draw widefield, reconstruction and truth side by side."""
+    height, width = result.image.shape
+    fine_nm = result.pixel_size_nm
+    panels = [
+        ("widefield", result.widefield, pixel_size_nm),
+        ("reconstruction", result.image, fine_nm),
+        ("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
+    ]
+    comparison_picture(path, panels, overwrite=True)
 
 
 def _outputs(folder: Path) -> Outputs:

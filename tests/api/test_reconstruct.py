@@ -55,6 +55,18 @@ def test_all_outputs_appear_and_agree(movie: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(table.x_nm, in_memory.x_nm, atol=0.01)
 
 
+def test_picassos_table_holds_the_same_places(movie: Path, tmp_path: Path) -> None:
+    outputs = replace(
+        Outputs.beside(tmp_path / "image.tif"), localizations=tmp_path / "locs.hdf5", preview=None
+    )
+    reconstruct(movie, outputs=outputs)
+    in_memory = reconstruct(movie).localizations
+    assert in_memory is not None
+    table = read_localizations(tmp_path / "locs.hdf5")
+    np.testing.assert_allclose(table.x_nm, in_memory.x_nm, atol=0.01)
+    assert not (tmp_path / "image.png").exists()
+
+
 def test_a_path_and_an_array_give_the_same(movie: Path) -> None:
     frames = simulate(DENSE, seed=1).frames
     assert frames is not None

@@ -10,6 +10,7 @@ from torch import nn
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import AsinhScaling, MinMaxScaling
 
 
@@ -60,7 +61,9 @@ def paper_network() -> DeepStormNetwork:
 @pytest.fixture(scope="package")
 def native_card(native_network: NativeNetwork) -> NetworkCard:
     settings = NativeNetworkSettings(width=4, deep_width=8)
-    return NetworkCard(name="tiny", network=settings, scaling=AsinhScaling())
+    return NetworkCard(
+        name="tiny", network=settings, scaling=AsinhScaling(), rendering=ConcentratedRendering()
+    )
 
 
 @pytest.fixture(scope="package")

@@ -13,6 +13,7 @@ from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
+from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.reconstruction import engines
 from deepstorm.reconstruction.engines import (
     Device,
@@ -60,13 +61,13 @@ def bf16_engine(network: Network) -> OpenVinoEngine:
 @pytest.fixture(scope="module")
 def native_f32(native_network: NativeNetwork) -> OpenVinoEngine:
     pytest.importorskip("openvino")
-    return OpenVinoEngine(native_network, "f32")
+    return OpenVinoEngine(native_network, ConcentratedRendering(), "f32")
 
 
 @pytest.fixture(scope="module")
 def paper_f32(paper_network: DeepStormNetwork) -> OpenVinoEngine:
     pytest.importorskip("openvino")
-    return OpenVinoEngine(paper_network, "f32")
+    return OpenVinoEngine(paper_network, precision="f32")
 
 
 @pytest.mark.parametrize("shape", NATIVE_SHAPES)
@@ -75,7 +76,7 @@ def test_torch_runs_the_network_in_pieces(
 ) -> None:
     frames = draw_frames(shape)
     pieces_of_two(monkeypatch, frames)
-    found = TorchEngine(native_network)(frames)
+    found = TorchEngine(native_network)(frames).expected
     assert found.shape == (shape[0], 8 * shape[1], 8 * shape[2])
     assert_close(found, expected(native_network, frames), 1e-5)
 
@@ -89,7 +90,7 @@ def test_openvino_gives_the_native_networks_numbers(
 ) -> None:
     frames = draw_frames(shape)
     pieces_of_two(monkeypatch, frames)
-    assert_close(native_f32(frames), expected(native_network, frames), 1e-4)
+    assert_close(native_f32(frames).expected, expected(native_network, frames), 1e-4)
 
 
 @pytest.mark.parametrize("shape", PAPER_SHAPES)
@@ -101,7 +102,7 @@ def test_openvino_gives_the_papers_numbers(
 ) -> None:
     frames = draw_frames(shape)
     pieces_of_two(monkeypatch, frames)
-    assert_close(paper_f32(frames), expected(paper_network, frames), 1e-4)
+    assert_close(paper_f32(frames).expected, expected(paper_network, frames), 1e-4)
 
 
 def test_openvino_in_bfloat16_is_close(native_network: NativeNetwork) -> None:
@@ -110,8 +111,8 @@ def test_openvino_in_bfloat16_is_close(native_network: NativeNetwork) -> None:
     engine = bf16_engine(native_network)
     assert engine.name == "openvino-bf16"
     wanted = expected(native_network, frames)
-    assert_close(engine(frames), wanted, 0.05)
-    assert float(engine(frames).sum()) == pytest.approx(float(wanted.sum()), rel=0.02)
+    assert_close(engine(frames).expected, wanted, 0.05)
+    assert float(engine(frames).expected.sum()) == pytest.approx(float(wanted.sum()), rel=0.02)
 
 
 def test_openvino_keeps_a_model_per_size(native_f32: OpenVinoEngine) -> None:
@@ -130,7 +131,7 @@ def test_results_are_kept_when_an_engine_runs_again(
     # Runtimes reuse the memory of their results; what was given out must not change.
     for engine in (native_f32, TorchEngine(native_network)):
         frames = draw_frames((1, 8, 8))
-        first = engine(frames)
+        first = engine(frames).expected
         copy = first.copy()
         engine(frames + 1)
         np.testing.assert_array_equal(first, copy)
@@ -150,7 +151,7 @@ def test_engines_take_views(native_network: NativeNetwork, native_f32: OpenVinoE
     # Tiles are views of larger frames, neither contiguous nor at the beginning.
     frames = draw_frames((3, 24, 24))[:, 4:12, 8:20]
     for engine in (native_f32, TorchEngine(native_network)):
-        np.testing.assert_array_equal(engine(frames), engine(frames.copy()))
+        np.testing.assert_array_equal(engine(frames).expected, engine(frames.copy()).expected)
 
 
 class Dropping(nn.Module):
@@ -165,7 +166,7 @@ class Dropping(nn.Module):
 def test_engines_run_networks_as_for_evaluation() -> None:
     network = Dropping().train()
     frames = draw_frames((1, 4, 4))
-    np.testing.assert_array_equal(TorchEngine(network)(frames), frames)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(TorchEngine(network)(frames).expected, frames)  # type: ignore[arg-type]
 
 
 class Recorded:
@@ -186,10 +187,10 @@ def pretend_devices(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool, bool], N
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
-    def torch_engine(network: Network, device: str = "cpu") -> Engine:
+    def torch_engine(network: Network, rendering: Rendering, device: str = "cpu") -> Engine:
         return Recorded(f"torch-{device}")
 
-    def openvino_engine(network: Network) -> Engine:
+    def openvino_engine(network: Network, rendering: Rendering) -> Engine:
         return Recorded("openvino")
 
     monkeypatch.setattr(engines, "TorchEngine", torch_engine)
@@ -219,7 +220,7 @@ def test_the_fastest_engine_is_chosen(
     name: str,
 ) -> None:
     pretend_devices(cuda, mps)
-    assert choose_engine(native_network, device).name == name
+    assert choose_engine(native_network, device=device).name == name
 
 
 @pytest.mark.parametrize(
@@ -238,14 +239,25 @@ def test_devices_that_are_not_there_are_refused(
 ) -> None:
     pretend_devices(False, False)
     with pytest.raises(InputError, match=message):
-        choose_engine(native_network, device)
+        choose_engine(native_network, device=device)
 
 
 def test_torch_takes_over_where_openvino_cannot_be_imported(
     native_network: NativeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    engine = choose_engine(native_network, "cpu")
+    engine = choose_engine(native_network, device="cpu")
     assert engine.name == "torch-cpu"
     frames = draw_frames((1, 8, 8))
-    assert_close(engine(frames), expected(native_network, frames), 1e-5)
+    assert_close(engine(frames).expected, expected(native_network, frames), 1e-5)
+
+
+def test_openvino_renders_as_torch_does(
+    native_network: NativeNetwork, native_f32: OpenVinoEngine
+) -> None:
+    frames = draw_frames((3, 12, 16))
+    wanted = TorchEngine(native_network, ConcentratedRendering())(frames)
+    found = native_f32(frames)
+    assert_close(found.image, wanted.image, 1e-3)
+    assert float(found.image.sum()) == pytest.approx(float(found.expected.sum()), rel=1e-4)
+    assert np.abs(found.image - found.expected).max() > 0.1 * found.expected.max()

@@ -14,6 +14,7 @@ from deepstorm.io.movies import ArrayMovie
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.rendering import Rendering
 from deepstorm.models.scaling import AsinhScaling
 from deepstorm.reconstruction import reconstructor as module
 from deepstorm.reconstruction.engines import TorchEngine
@@ -47,7 +48,9 @@ def draw_movie(shape: tuple[int, int, int], seed: int = 0) -> npt.NDArray[np.uin
 @pytest.fixture(autouse=True)
 def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the conversion for another runtime, which has tests of its own."""
-    monkeypatch.setattr(module, "choose_engine", lambda network, device: TorchEngine(network))
+    monkeypatch.setattr(
+        module, "choose_engine", lambda network, rendering, device: TorchEngine(network, rendering)
+    )
 
 
 @pytest.fixture
@@ -292,18 +295,27 @@ def test_tiles_do_not_change_localizations(
 ) -> None:
     movie = draw_movie((3, 90, 77))
     _, (whole,) = localized(native, movie)
-    monkeypatch.setattr(module, "TILE_PX", 56)
+    monkeypatch.setattr(module, "TILE_PX", 64)
     _, (tiled,) = localized(native, movie)
     assert len(whole) > 100
     assert len(tiled) == len(whole)
     np.testing.assert_allclose(by_position(tiled), by_position(whole), rtol=1e-3, atol=1e-3)
 
 
+def test_tiles_hold_more_than_their_halos(
+    native: Reconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = draw_movie((1, 70, 66))
+    whole = image_of(native, movie)
+    monkeypatch.setattr(module, "TILE_PX", 8)
+    np.testing.assert_allclose(image_of(native, movie), whole, rtol=1e-5, atol=1e-5)
+
+
 def test_localizations_ascend_over_tiles_and_blocks(
     native: Reconstructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = draw_movie((7, 70, 66))
-    monkeypatch.setattr(module, "TILE_PX", 56)
+    monkeypatch.setattr(module, "TILE_PX", 64)
     monkeypatch.setattr(module, "VALUES_PER_BLOCK", 3 * 70 * 66 * 64)
     _, parts = localized(native, movie)
     frames = np.concatenate([part.frame for part in parts])
@@ -441,9 +453,9 @@ def test_the_device_reaches_the_engine(
 ) -> None:
     asked = []
 
-    def choose(network: Network, device: str) -> TorchEngine:
+    def choose(network: Network, rendering: Rendering, device: str) -> TorchEngine:
         asked.append(device)
-        return TorchEngine(network)
+        return TorchEngine(network, rendering)
 
     monkeypatch.setattr(module, "choose_engine", choose)
     Reconstructor(native_network, native_card)

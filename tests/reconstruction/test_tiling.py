@@ -101,3 +101,9 @@ def test_a_span_is_limited_to_the_field() -> None:
     assert limited.seen_within(8) == slice(0, 488)
     assert limited.core(8) == slice(576, 776)
     assert limited.core_within(8) == slice(288, 488)
+
+
+@pytest.mark.parametrize("tile", [40, 48])
+def test_a_tile_that_is_all_halo_is_refused(tile: int) -> None:
+    with pytest.raises(ValueError, match="is all halo"):
+        list(spans(100, tile, 24))

@@ -26,7 +26,7 @@ from deepstorm.structures import Localizations, Reconstruction
 
 if TYPE_CHECKING:
     from deepstorm.reconstruction.engines import Device
-    from deepstorm.reconstruction.reconstructor import Progress
+    from deepstorm.reconstruction.reconstructor import Progress, Reconstructor
 
 PathLike = str | os.PathLike[str]
 MovieSource = PathLike | npt.NDArray[Any] | Movie
@@ -133,31 +133,19 @@ def reconstruct(
     InputError
         If the movie, the network or a setting cannot be used; nothing is left behind then.
     """
-    from deepstorm.models.checkpoint import file_checksum, load_network
-    from deepstorm.models.zoo import find_network
-    from deepstorm.reconstruction.reconstructor import Reconstructor
-
     began = time.perf_counter()
     if outputs is not None:
         outputs.check(overwrite=overwrite)
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         pixel_nm = _known_pixel_size(selected, pixel_size_nm)
-        network_path = find_network(network)
-        loaded, card = load_network(network_path)
-        check_validity(card.name, card.validity, pixel_nm)
-        engine = Reconstructor(loaded, card, device, upsampling)
-        with _sink(outputs, localizations, overwrite) as sink:
+        engine, network_record = _open_engine(network, pixel_nm, device, upsampling)
+        with _sink(outputs, localizations, overwrite, pixel_nm, selected.shape) as sink:
             result = engine.reconstruct(
                 selected, pixel_nm, on_progress=on_progress, on_localizations=sink
             )
             record = result.record | {
-                "settings": {
-                    "pixel_size_nm": pixel_nm,
-                    "upsampling": engine.upsampling,
-                    "frames": [frames.start, frames.stop] if frames is not None else None,
-                    "region": asdict(region) if region is not None else None,
-                },
-                "network": {"name": card.name, "sha256": file_checksum(network_path)},
+                "settings": _settings_record(pixel_nm, engine.upsampling, frames, region),
+                "network": network_record,
                 "input": _input_record(movie, selected),
                 "versions": package_versions(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -168,6 +156,32 @@ def reconstruct(
             if outputs is not None:
                 _write_outputs(result, outputs, overwrite)
     return result
+
+
+def _open_engine(
+    network: PathLike, pixel_nm: float, device: Device, upsampling: int | None
+) -> tuple[Reconstructor, dict[str, str]]:
+    """Load a network that fits the pixel size; return it ready to run, and what to record of it."""
+    from deepstorm.models.checkpoint import file_checksum, load_network
+    from deepstorm.models.zoo import find_network
+    from deepstorm.reconstruction.reconstructor import Reconstructor
+
+    path = find_network(network)
+    loaded, card = load_network(path)
+    check_validity(card.name, card.validity, pixel_nm)
+    record = {"name": card.name, "sha256": file_checksum(path)}
+    return Reconstructor(loaded, card, device, upsampling), record
+
+
+def _settings_record(
+    pixel_nm: float, upsampling: int, frames: slice | None, region: Region | None
+) -> dict[str, Any]:
+    return {
+        "pixel_size_nm": pixel_nm,
+        "upsampling": upsampling,
+        "frames": [frames.start, frames.stop] if frames is not None else None,
+        "region": asdict(region) if region is not None else None,
+    }
 
 
 class _Collected:
@@ -185,14 +199,20 @@ class _Collected:
 
 
 def _sink(
-    outputs: Outputs | None, wanted: bool, overwrite: bool
+    outputs: Outputs | None,
+    wanted: bool,
+    overwrite: bool,
+    pixel_nm: float,
+    shape: tuple[int, int, int],
 ) -> contextlib.AbstractContextManager[Callable[[Localizations], None] | None]:
     """Return where localizations go: to a file, into memory, or nowhere."""
     if outputs is None:
         return contextlib.nullcontext(_Collected() if wanted else None)
     if outputs.localizations is None:
         return contextlib.nullcontext(None)
-    return localization_stream(outputs.localizations, overwrite=overwrite)
+    return localization_stream(
+        outputs.localizations, pixel_size_nm=pixel_nm, shape=shape, overwrite=overwrite
+    )
 
 
 def _known_pixel_size(movie: Movie, given_nm: float | None) -> float:

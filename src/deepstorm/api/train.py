@@ -14,8 +14,9 @@ from deepstorm.files import check_writable, written_whole
 from deepstorm.io.localizations import read_localizations
 from deepstorm.io.movies import open_movie
 from deepstorm.training.examples import ExampleSource
+from deepstorm.training.loss_log import Progress
 from deepstorm.training.regions import Acquisition, RegionExamples
-from deepstorm.training.trainer import Progress, Trainer, TrainingSettings
+from deepstorm.training.trainer import Trainer, TrainingSettings
 
 PathLike = str | os.PathLike[str]
 

@@ -18,6 +18,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.rendering import PlainRendering, Rendering
 from deepstorm.models.scaling import Scaling
 
 HEADER_KEY = "deepstorm"
@@ -43,6 +44,8 @@ class NetworkCard(Settings):
         Its architecture.
     scaling : Scaling
         How frames are scaled for it.
+    rendering : Rendering
+        How its expectations become an image.
     validity : dict
         Ranges of the conditions that it was trained for, by name.
     training : dict
@@ -55,6 +58,7 @@ class NetworkCard(Settings):
     name: str = Field(max_length=200)
     network: NetworkSettings
     scaling: Scaling
+    rendering: Rendering = PlainRendering()
     validity: dict[str, tuple[float, float]] = Field(default_factory=dict)
     training: dict[str, JsonValue] = Field(default_factory=dict)
     package_version: str = ""

@@ -1,8 +1,8 @@
 """From the expectation of each frame to what it adds to the image.
 
-The expected number of emitters per pixel is a posterior: an emitter that is known to 30 nm is spread
-over 30 nm. A sum of posteriors over a movie is therefore blurred twice, once by the error of each
-estimate and once more by its stated uncertainty. A rendering may undo the second.
+The expected number of emitters per pixel is a posterior: an emitter that is known to 30 nm is
+spread over 30 nm. A sum of posteriors over a movie is therefore blurred twice, once by the error of
+each estimate and once more by its stated uncertainty. A rendering may undo the second.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class ConcentratedRendering(Settings):
 
     kind: Literal["concentrated"] = "concentrated"
     smoothing_px: float = Field(default=1.0, gt=0, le=10)
-    power: float = Field(default=4.0, ge=1, le=16)
-    reach_px: int = Field(default=4, ge=1, le=32)
+    power: float = Field(default=5.0, ge=1, le=16)
+    reach_px: int = Field(default=5, ge=1, le=32)
 
     @property
     def margin_px(self) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network
+from deepstorm.models.rendering import PlainRendering, Rendering
 
 Float32Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -22,36 +23,51 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 # Camera pixels per call: enough to keep the processor busy, few enough to stay in its caches.
 PIXELS_PER_CALL = 128 * 128
 
+PLAIN = PlainRendering()
+
+
+class Prediction(NamedTuple):
+    """What an engine says of some frames, both (frame, y · upsampling, x · upsampling).
+
+    Parameters
+    ----------
+    expected : ndarray of float32
+        Expected emitters per super-resolution pixel: a posterior.
+    image : ndarray of float32
+        What each frame adds to the image, with the same sum.
+    """
+
+    expected: Float32Array
+    image: Float32Array
+
 
 class Engine(Protocol):
-    """Runs a network on arrays."""
+    """Runs a network and its rendering on arrays."""
 
     name: str
 
-    def __call__(self, frames: Float32Array) -> Float32Array:
-        """Return expected emitters per super-resolution pixel.
+    def __call__(self, frames: Float32Array) -> Prediction:
+        """Return expected emitters and their rendering.
 
         Parameters
         ----------
         frames : ndarray of float32, shape (frame, y, x)
             Scaled, sides a multiple of the network's divisor.
-
-        Returns
-        -------
-        ndarray of float32, shape (frame, y · upsampling, x · upsampling)
         """
 
 
-class ExpectedEmitters(nn.Module):
-    """A network with its output read as expected emitters: what engines run."""
+class RenderedNetwork(nn.Module):
+    """A network with its rendering: what engines run."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, rendering: Rendering) -> None:
         super().__init__()
         self.network = network
+        self.rendering = rendering
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return expected emitters, (batch, 1, y · upsampling, x · upsampling)."""
-        return self.network.expected_emitters(frames)
+        """Return expectation and rendering, (batch, 2, y · upsampling, x · upsampling)."""
+        expected = self.network.expected_emitters(frames)
+        return torch.cat([expected, self.rendering(expected)], dim=1)
 
 
 class TorchEngine:
@@ -60,24 +76,26 @@ class TorchEngine:
     Parameters
     ----------
     network : Network
+    rendering : Rendering
     device : str
         Torch device.
     """
 
-    def __init__(self, network: Network, device: str = "cpu") -> None:
+    def __init__(self, network: Network, rendering: Rendering = PLAIN, device: str = "cpu") -> None:
         self.name = f"torch-{device}"
         self.device = torch.device(device)
-        self.module = ExpectedEmitters(network).eval().to(self.device)
+        self.module = RenderedNetwork(network, rendering).eval().to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, frames: Float32Array) -> Float32Array:
+    def __call__(self, frames: Float32Array) -> Prediction:
         """Run in pieces that fit the memory."""
         step = max(PIXELS_PER_CALL // (frames.shape[1] * frames.shape[2]), 1)
         results = []
         for start in range(0, len(frames), step):
             piece = torch.from_numpy(np.ascontiguousarray(frames[start : start + step]))[:, None]
-            results.append(self.module(piece.to(self.device))[:, 0].cpu())
-        return torch.cat(results).numpy()
+            results.append(self.module(piece.to(self.device)).cpu())
+        expected, image = torch.cat(results).numpy().swapaxes(0, 1)
+        return Prediction(expected, image)
 
 
 class OpenVinoEngine:
@@ -88,11 +106,14 @@ class OpenVinoEngine:
     Parameters
     ----------
     network : Network
+    rendering : Rendering
     precision : str, optional
         ``"bf16"`` or ``"f32"``; chosen by the processor where absent.
     """
 
-    def __init__(self, network: Network, precision: str | None = None) -> None:
+    def __init__(
+        self, network: Network, rendering: Rendering = PLAIN, precision: str | None = None
+    ) -> None:
         openvino = _openvino()
         self._core = openvino.Core()
         capable = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -102,13 +123,13 @@ class OpenVinoEngine:
         # OpenVINO holds frames as (batch, channel, y, x) with sizes that are filled in later.
         with _quiet_tracing():
             self._model = openvino.convert_model(
-                ExpectedEmitters(network).eval(),
+                RenderedNetwork(network, rendering).eval(),
                 example_input=example,
                 input=openvino.PartialShape([-1, 1, -1, -1]),
             )
         self._compiled: dict[tuple[int, int, int], Any] = {}
 
-    def __call__(self, frames: Float32Array) -> Float32Array:
+    def __call__(self, frames: Float32Array) -> Prediction:
         """Run in pieces of one size; the last one is filled up."""
         count, height, width = frames.shape
         step = min(max(PIXELS_PER_CALL // (height * width), 1), count)
@@ -118,8 +139,9 @@ class OpenVinoEngine:
             piece = np.zeros((step, 1, height, width), np.float32)
             taken = frames[start : start + step]
             piece[: len(taken), 0] = taken
-            results.append(np.array(run(piece)[0][: len(taken), 0], np.float32))
-        return np.concatenate(results)
+            results.append(np.array(run(piece)[0][: len(taken)], np.float32))
+        expected, image = np.concatenate(results).swapaxes(0, 1)
+        return Prediction(expected, image)
 
     def _compile(self, batch: int, height: int, width: int) -> Any:
         key = (batch, height, width)
@@ -134,12 +156,15 @@ class OpenVinoEngine:
         return self._compiled[key]
 
 
-def choose_engine(network: Network, device: Device = "auto") -> Engine:
+def choose_engine(
+    network: Network, rendering: Rendering = PLAIN, device: Device = "auto"
+) -> Engine:
     """Return the fastest engine for a device.
 
     Parameters
     ----------
     network : Network
+    rendering : Rendering
     device : str
         ``auto`` takes a CUDA or Apple GPU where there is one, else the CPU with OpenVINO where it
         is installed, else the CPU with PyTorch.
@@ -161,13 +186,13 @@ def choose_engine(network: Network, device: Device = "auto") -> Engine:
     if device == "mps" and not mps:
         raise InputError("no Apple GPU (MPS) is available to PyTorch; use --device cpu")
     if device == "cuda" or (device == "auto" and cuda):
-        return TorchEngine(network, "cuda")
+        return TorchEngine(network, rendering, "cuda")
     if device == "mps" or (device == "auto" and mps):
-        return TorchEngine(network, "mps")
+        return TorchEngine(network, rendering, "mps")
     try:
-        return OpenVinoEngine(network)
+        return OpenVinoEngine(network, rendering)
     except ImportError:
-        return TorchEngine(network)
+        return TorchEngine(network, rendering)
 
 
 def _openvino() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -93,7 +94,9 @@ class Reconstructor:
                 "that: choose a divisor of it"
             )
         self._network = network
-        self.engine = choose_engine(network, device)
+        margin_px = math.ceil(card.rendering.margin_px / network.upsampling)
+        self._halo = network.halo_px + math.ceil(margin_px / network.divisor) * network.divisor
+        self.engine = choose_engine(network, card.rendering, device)
 
     def reconstruct(
         self,
@@ -133,7 +136,7 @@ class Reconstructor:
             light += repaired.sum(axis=0, dtype=np.float64)
             found = []
             for tile in self._predict(scaling.apply(repaired)):
-                image[tile.field_slices] += tile.core.sum(axis=0, dtype=np.float64)
+                image[tile.field_slices] += tile.core_image.sum(axis=0, dtype=np.float64)
                 if on_localizations is not None:
                     found.append(tile.localizations(pixel_size_nm, start))
             if on_localizations is not None:
@@ -159,12 +162,19 @@ class Reconstructor:
         missing = [(-length) % divisor for length in shape]
         # Repeating the last pixels deceives networks least: a mirror image doubles emitters there.
         padded = np.pad(scaled, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
-        for all_rows, all_columns in tiles(padded.shape[1:], TILE_PX, self._network.halo_px):
-            expected = self.engine(padded[:, all_rows.seen, all_columns.seen])
+        tile_px = max(TILE_PX, 2 * self._halo + divisor)  # of which some is kept, at any halo
+        for all_rows, all_columns in tiles(padded.shape[1:], tile_px, self._halo):
+            prediction = self.engine(padded[:, all_rows.seen, all_columns.seen])
             # Light that was filled up is no emitter: no peak may be sought there.
             rows, columns = all_rows.limited(shape[0]), all_columns.limited(shape[1])
-            seen = expected[:, rows.seen_within(upsampling), columns.seen_within(upsampling)]
-            yield TilePrediction(seen, rows, columns, upsampling)
+            seen = (
+                slice(None),
+                rows.seen_within(upsampling),
+                columns.seen_within(upsampling),
+            )
+            yield TilePrediction(
+                prediction.expected[seen], prediction.image[seen], rows, columns, upsampling
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +185,15 @@ class TilePrediction:
     ----------
     expected : ndarray of float32, shape (frame, y, x)
         Expected emitters per super-resolution pixel, with halo.
+    image : ndarray of float32, shape (frame, y, x)
+        What the frames add to the image, with halo.
     rows, columns : Span
         Where the tile lies, in camera pixels.
     upsampling : int
     """
 
     expected: Float32Array
+    image: Float32Array
     rows: Span
     columns: Span
     upsampling: int
@@ -191,10 +204,10 @@ class TilePrediction:
         return self.rows.core(self.upsampling), self.columns.core(self.upsampling)
 
     @property
-    def core(self) -> Float32Array:
-        """The prediction without halo, shape (frame, y, x)."""
+    def core_image(self) -> Float32Array:
+        """What the frames add to the image, without halo, shape (frame, y, x)."""
         rows, columns = (span.core_within(self.upsampling) for span in (self.rows, self.columns))
-        return self.expected[:, rows, columns]
+        return self.image[:, rows, columns]
 
     def localizations(self, pixel_size_nm: float, first_frame: int) -> Localizations:
         """Find the peaks whose centroid lies in the core, in coordinates of the field."""

@@ -65,7 +65,14 @@ def spans(length: int, tile: int, halo: int) -> Iterator[Span]:
     ------
     Span
         The cores follow each other without gap or overlap.
+
+    Raises
+    ------
+    ValueError
+        If the halos of a tile leave nothing between them.
     """
+    if length > tile and tile <= 2 * halo:
+        raise ValueError(f"a tile of {tile} pixels is all halo, {halo} on each side")
     if length <= tile:
         yield Span(0, length, 0, length)
         return

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,11 +15,12 @@ from torch import Tensor
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.files import written_whole
 from deepstorm.models.checkpoint import Network, NetworkCard, NetworkSettings, save_network
 from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.models.scaling import AsinhScaling, Scaling
 from deepstorm.training.examples import VALIDATION, Batch, ExampleSource, SimulatedExamples
+from deepstorm.training.loss_log import Progress, log_losses
 from deepstorm.training.losses import Loss, SpikeCrossEntropyLoss
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule, Schedule
@@ -29,8 +28,6 @@ from deepstorm.training.state import History, State, read_state, write_state
 
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
-LOSSES_NAME = "losses.csv"
-LOSSES_HEADER = ["step", "training_loss", "validation_loss", "rate"]
 
 Examples = Annotated[SimulatedExamples | RegionExamples, Field(discriminator="kind")]
 
@@ -71,33 +68,10 @@ class TrainingSettings(Settings):
     checkpoint_every_s: float = Field(120.0, gt=0)
     network: NetworkSettings = NativeNetworkSettings()
     scaling: Scaling = AsinhScaling()
+    rendering: Rendering = ConcentratedRendering()
     examples: Examples = SimulatedExamples()
     loss: Loss = SpikeCrossEntropyLoss()
     schedule: Schedule = CosineSchedule()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training stands after a validation.
-
-    Parameters
-    ----------
-    step : int
-        Steps done.
-    training_loss : float
-        Mean since the last validation.
-    validation_loss : float
-    rate : float
-        Learning rate.
-    elapsed_s : float
-        Since this process began to train.
-    """
-
-    step: int
-    training_loss: float
-    validation_loss: float
-    rate: float
-    elapsed_s: float
 
 
 class Trainer:
@@ -250,7 +224,7 @@ class Trainer:
             elapsed_s=time.monotonic() - began,
         )
         history.recent_losses.clear()
-        self._log(progress)
+        log_losses(self.folder, progress)
         return progress
 
     def _save_best(self, loss: float) -> None:
@@ -264,22 +238,12 @@ class Trainer:
             name=self.settings.name,
             network=self.settings.network,
             scaling=self.source.scaling,
+            rendering=self.settings.rendering,
             validity=self.settings.examples.validity(),
             training=record,
             package_version=version("deepstorm"),
         )
         save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
-
-    def _log(self, progress: Progress) -> None:
-        """Add a line to the table of losses, in place of those that a killed run left from here."""
-        path = self.folder / LOSSES_NAME
-        before = [row for row in _read_losses(path) if int(row[0]) < progress.step]
-        row = [progress.step, progress.training_loss, progress.validation_loss, progress.rate]
-        with (
-            written_whole(path, overwrite=True) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            csv.writer(file).writerows([LOSSES_HEADER, *before, row])
 
     def _save_state(self) -> None:
         """Write all that a resumed training needs, without pickling."""
@@ -348,15 +312,6 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _like(weight: Tensor, moment: Tensor) -> Tensor:
     """Return a moment on the device and in the memory layout of its weight."""
     return torch.empty_like(weight, requires_grad=False).copy_(moment)
-
-
-def _read_losses(path: Path) -> list[list[str]]:
-    """Return the complete lines of a table of losses, without its header."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.reader(file))
-    return [row for row in rows if len(row) == len(LOSSES_HEADER) and row[0].isdecimal()]
 
 
 def _finite(loss: float, step: int) -> float:

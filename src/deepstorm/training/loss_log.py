@@ -1,0 +1,76 @@
+"""The losses of a training: a table, and curves in TensorBoard where that is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepstorm.files import written_whole
+
+LOSSES_NAME = "losses.csv"
+LOSSES_HEADER = ["step", "training_loss", "validation_loss", "rate"]
+TENSORBOARD_FOLDER = "tensorboard"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training stands after a validation.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    training_loss : float
+        Mean since the last validation.
+    validation_loss : float
+    rate : float
+        Learning rate.
+    elapsed_s : float
+        Since this process began to train.
+    """
+
+    step: int
+    training_loss: float
+    validation_loss: float
+    rate: float
+    elapsed_s: float
+
+
+def log_losses(folder: Path, progress: Progress) -> None:
+    """Add a validation to the records in a training's folder.
+
+    Lines that a killed run left from this step on are replaced.
+    """
+    row = [progress.step, progress.training_loss, progress.validation_loss, progress.rate]
+    path = folder / LOSSES_NAME
+    before = [kept for kept in _read_losses(path) if int(kept[0]) < progress.step]
+    with (
+        written_whole(path, overwrite=True) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([LOSSES_HEADER, *before, row])
+    with contextlib.suppress(ImportError):
+        _log_to_tensorboard(folder / TENSORBOARD_FOLDER, progress)
+
+
+def _read_losses(path: Path) -> Iterator[list[str]]:
+    """Yield the complete lines of a table of losses, without its header."""
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        for row in csv.reader(file):
+            if len(row) == len(LOSSES_HEADER) and row[0].isdecimal():
+                yield row
+
+
+def _log_to_tensorboard(folder: Path, progress: Progress) -> None:
+    """Add the figures to the curves, hiding what a killed run left from this step on."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder), purge_step=progress.step) as writer:
+        writer.add_scalar("loss/training", progress.training_loss, progress.step)
+        writer.add_scalar("loss/validation", progress.validation_loss, progress.step)
+        writer.add_scalar("learning rate", progress.rate, progress.step)

@@ -1,0 +1,518 @@
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import load_network
+from deepstorm.models.deepstorm import DeepStormNetworkSettings
+from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.scaling import AsinhScaling, MinMaxScaling, Scaling
+from deepstorm.simulation.simulator import SimulationSettings
+from deepstorm.training.examples import (
+    TRAINING,
+    VALIDATION,
+    Batch,
+    ExampleSource,
+    SimulatedExamples,
+)
+from deepstorm.training.loss_log import LOSSES_HEADER, LOSSES_NAME, Progress
+from deepstorm.training.losses import BlurredSpikesLoss
+from deepstorm.training.regions import RegionExamples
+from deepstorm.training.schedules import CosineSchedule, PlateauSchedule
+from deepstorm.training.trainer import BEST_NAME, STATE_NAME, Trainer, TrainingSettings
+
+NEVER_S, ALWAYS_S = 1e9, 1e-9
+
+MODERN = TrainingSettings(
+    name="tiny",
+    seed=1,
+    steps=11,
+    validate_every=4,
+    validation_batches=2,
+    checkpoint_every_s=NEVER_S,
+    weight_decay=0.01,
+    network=NativeNetworkSettings(width=4, deep_width=8, upsampling=4),
+    examples=SimulatedExamples(patch_px=16, scenes=2, frames_per_scene=1),
+    schedule=CosineSchedule(peak_rate=3e-3, warmup_steps=3),
+)
+PAPER = TrainingSettings(
+    name="paper",
+    seed=2,
+    steps=5,
+    precision="float32",
+    averaging=0.0,
+    gradient_limit=0.0,
+    validate_every=2,
+    validation_batches=1,
+    checkpoint_every_s=NEVER_S,
+    network=DeepStormNetworkSettings(upsampling=2),
+    scaling=MinMaxScaling(),
+    examples=RegionExamples(
+        simulation=SimulationSettings(frames=6, height_px=16, width_px=16, density_per_um2=8),
+        region_px=8,
+        regions_per_frame=4,
+        min_emitters=1,
+        batch_size=4,
+    ),
+    loss=BlurredSpikesLoss(),
+    schedule=PlateauSchedule(patience=1),
+)
+KINDS = [MODERN, PAPER]
+ONE_STEP = MODERN.model_copy(update={"steps": 1})
+SMALL_REGIONS = PAPER.examples.model_copy(update={"region_px": 10})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def trainer(
+    settings: TrainingSettings, folder: Path, source: ExampleSource | None = None
+) -> Trainer:
+    folder.mkdir(exist_ok=True)
+    examples = settings.examples.prepare(
+        settings.scaling, settings.network.upsampling, settings.seed
+    )
+    return Trainer(settings, source or examples, folder)
+
+
+class Killed(Exception):  # noqa: N818
+    """Stands for the end of a process."""
+
+
+def kill_at(step: int) -> Callable[[int, float], None]:
+    def on_step(done: int, _: float) -> None:
+        if done == step:
+            raise Killed
+
+    return on_step
+
+
+def losses_of(folder: Path) -> list[list[str]]:
+    with (folder / LOSSES_NAME).open(newline="") as file:
+        return list(csv.reader(file))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a training leaves, without the settings of when to save."""
+
+    state: dict[str, bytes]
+    history: dict[str, str]
+    best: dict[str, bytes]
+    losses: str
+
+    @classmethod
+    def of(cls, folder: Path) -> Outcome:
+        metadata = metadata_of(folder / STATE_NAME)
+        history = {key: value for key, value in metadata.items() if key != "settings"}
+        return cls(
+            _bytes(folder / STATE_NAME),
+            history,
+            _bytes(folder / BEST_NAME),
+            (folder / LOSSES_NAME).read_text(),
+        )
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        metadata: dict[str, str] = file.metadata()
+    return metadata
+
+
+def _bytes(path: Path) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """What trainings leave that nothing interrupted, by name."""
+    outcomes = {}
+    for settings in KINDS:
+        folder = tmp_path_factory.mktemp(settings.name)
+        assert trainer(settings, folder).run() == folder / BEST_NAME
+        outcomes[settings.name] = Outcome.of(folder)
+    return outcomes
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [NEVER_S, ALWAYS_S])
+@pytest.mark.parametrize("kills", [(1,), (3,), (4,), (6,), (11,), (2, 5, 6, 9)])
+def test_a_killed_training_ends_as_an_unbroken_one(
+    unbroken: dict[str, Outcome], tmp_path: Path, kills: tuple[int, ...], checkpoint_every_s: float
+) -> None:
+    settings = MODERN.model_copy(update={"checkpoint_every_s": checkpoint_every_s})
+    for step in kills:
+        with pytest.raises(Killed):
+            trainer(settings, tmp_path).run(kill_at(step))
+    trainer(settings, tmp_path).run()
+    assert Outcome.of(tmp_path) == unbroken["tiny"]
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [NEVER_S, ALWAYS_S])
+@pytest.mark.parametrize("kill", [3, 5])
+def test_a_killed_training_of_the_papers_network_ends_as_an_unbroken_one(
+    unbroken: dict[str, Outcome], tmp_path: Path, kill: int, checkpoint_every_s: float
+) -> None:
+    settings = PAPER.model_copy(update={"checkpoint_every_s": checkpoint_every_s})
+    with pytest.raises(Killed):
+        trainer(settings, tmp_path).run(kill_at(kill))
+    trainer(settings, tmp_path).run()
+    assert Outcome.of(tmp_path) == unbroken["paper"]
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.name)
+def test_a_training_killed_while_it_saves_ends_as_an_unbroken_one(
+    unbroken: dict[str, Outcome],
+    tmp_path: Path,
+    settings: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The losses and the best network are on disk then, the state is not.
+    saves = itertools.count()
+    save = Trainer._save_state
+
+    def save_or_die(self: Trainer) -> None:
+        if next(saves) == 1:
+            raise Killed
+        save(self)
+
+    monkeypatch.setattr(Trainer, "_save_state", save_or_die)
+    with pytest.raises(Killed):
+        trainer(settings, tmp_path).run()
+    assert len(losses_of(tmp_path)) == 3
+    trainer(settings, tmp_path).run()
+    assert Outcome.of(tmp_path) == unbroken[settings.name]
+
+
+def test_a_training_stopped_by_its_watcher_loses_nothing(
+    unbroken: dict[str, Outcome], tmp_path: Path
+) -> None:
+    def stop(_: Progress) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        trainer(MODERN, tmp_path).run(on_validation=stop)
+    again = trainer(MODERN, tmp_path)
+    assert again.history.step == 4
+    again.run()
+    assert Outcome.of(tmp_path) == unbroken["tiny"]
+
+
+def test_only_steps_since_the_last_state_are_done_again(tmp_path: Path) -> None:
+    steps: list[int] = []
+    settings = MODERN.model_copy(update={"checkpoint_every_s": ALWAYS_S})
+    with pytest.raises(Killed):
+        trainer(settings, tmp_path).run(kill_at(7))
+    trainer(settings, tmp_path).run(lambda step, _: steps.append(step))
+    assert steps == [7, 8, 9, 10, 11]
+
+
+def test_a_training_that_has_ended_is_not_done_again(tmp_path: Path) -> None:
+    settings = MODERN.model_copy(update={"steps": 2})
+    trainer(settings, tmp_path).run()
+    before = Outcome.of(tmp_path)
+    assert trainer(settings, tmp_path).run(kill_at(1)) == tmp_path / BEST_NAME
+    assert Outcome.of(tmp_path) == before
+    (tmp_path / BEST_NAME).unlink()
+    with pytest.raises(InputError, match=r"is complete, but .* is missing"):
+        trainer(settings, tmp_path).run()
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.name)
+def test_the_seed_decides_the_weights(
+    unbroken: dict[str, Outcome], tmp_path: Path, settings: TrainingSettings
+) -> None:
+    trainer(settings, tmp_path / "same").run()
+    assert Outcome.of(tmp_path / "same") == unbroken[settings.name]
+    other = trainer(settings.model_copy(update={"seed": 99}), tmp_path / "other")
+    first = trainer(settings, tmp_path / "first")
+    weights = zip(other.network.parameters(), first.network.parameters(), strict=True)
+    assert any(not torch.equal(one, another) for one, another in weights)
+
+
+def test_global_generators_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    trainer(MODERN.model_copy(update={"steps": 2}), tmp_path).run()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_losses_are_written_at_each_validation(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    steps: list[float] = []
+    trainer(MODERN, tmp_path).run(lambda _, loss: steps.append(loss), seen.append)
+    header, *rows = losses_of(tmp_path)
+    assert header == LOSSES_HEADER
+    assert [int(row[0]) for row in rows] == [progress.step for progress in seen] == [4, 8, 11]
+    for row, progress, part in zip(rows, seen, (steps[:4], steps[4:8], steps[8:]), strict=True):
+        assert float(row[1]) == progress.training_loss == pytest.approx(np.mean(part))
+        assert float(row[2]) == progress.validation_loss
+        assert float(row[3]) == progress.rate
+    rates = [progress.rate for progress in seen]
+    assert rates == [MODERN.schedule.rate(step - 1, 11, []) for step in (4, 8, 11)]
+    elapsed = [progress.elapsed_s for progress in seen]
+    assert elapsed == sorted(elapsed)
+
+
+def test_a_table_of_losses_that_was_cut_off_is_mended(
+    unbroken: dict[str, Outcome], tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        trainer(MODERN, tmp_path).run(kill_at(6))
+    with (tmp_path / LOSSES_NAME).open("a") as file:
+        file.write("8,5.01,4.9,0.001\n11,5.0")
+    trainer(MODERN, tmp_path).run()
+    assert Outcome.of(tmp_path) == unbroken["tiny"]
+
+
+class FixedBatch:
+    """The same examples at every step, so that there is something to learn in a few of them."""
+
+    def __init__(
+        self, source: ExampleSource, spoilt: int | None = None, from_step: int = 0
+    ) -> None:
+        self.scaling: Scaling = source.scaling
+        self._batch = source.batch(0)
+        self._spoilt, self._from = spoilt, from_step
+
+    def batch(self, step: int, stream: int = TRAINING) -> Batch:
+        if stream == self._spoilt and step >= self._from:
+            return Batch(np.full_like(self._batch.frames, np.nan), self._batch.spikes)
+        return self._batch
+
+
+def fixed(settings: TrainingSettings, spoilt: int | None = None, from_step: int = 0) -> FixedBatch:
+    source = settings.examples.prepare(settings.scaling, settings.network.upsampling, 0)
+    return FixedBatch(source, spoilt, from_step)
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.name)
+def test_an_easy_task_is_learnt(settings: TrainingSettings, tmp_path: Path) -> None:
+    easy = settings.model_copy(
+        update={
+            "steps": 20,
+            "validate_every": 10,
+            "averaging": 0.0,
+            "schedule": CosineSchedule(peak_rate=5e-3, warmup_steps=1),
+        }
+    )
+    losses: list[float] = []
+    seen: list[Progress] = []
+    trainer(easy, tmp_path, fixed(easy)).run(lambda _, loss: losses.append(loss), seen.append)
+    assert losses[-1] < 0.9 * losses[0]
+    assert seen[1].validation_loss < seen[0].validation_loss
+
+
+def test_the_best_network_holds_the_averaged_weights(tmp_path: Path) -> None:
+    averages: list[dict[str, torch.Tensor]] = []
+    losses: list[float] = []
+    training = trainer(MODERN, tmp_path)
+
+    def remember(progress: Progress) -> None:
+        averages.append({name: t.clone() for name, t in training.average.items()})
+        losses.append(progress.validation_loss)
+
+    best = training.run(on_validation=remember)
+    network, card = load_network(best)
+    expected = averages[int(np.argmin(losses))]
+    assert set(network.state_dict()) == set(expected)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, expected[name])
+    present = training.network.state_dict()
+    assert any(not torch.equal(tensor, present[name]) for name, tensor in expected.items())
+    assert card.name == "tiny"
+    assert card.scaling == AsinhScaling()
+    assert card.validity == MODERN.examples.validity()
+    assert card.training["validation_loss"] == min(losses)
+    assert card.training["settings"] == MODERN.model_dump(mode="json")
+
+
+def test_a_worse_validation_does_not_replace_the_best_network(tmp_path: Path) -> None:
+    # A learning rate that destroys what the first steps learnt.
+    settings = MODERN.model_copy(
+        update={
+            "averaging": 0.0,
+            "validate_every": 1,
+            "steps": 6,
+            "schedule": CosineSchedule(peak_rate=0.3, warmup_steps=4),
+        }
+    )
+    losses: list[float] = []
+    best = trainer(settings, tmp_path).run(on_validation=lambda p: losses.append(p.validation_loss))
+    assert losses[-1] > min(losses)
+    assert load_network(best)[1].training["step"] == 1 + int(np.argmin(losses))
+
+
+def test_the_average_moves_slowly_towards_the_weights(tmp_path: Path) -> None:
+    settings = MODERN.model_copy(update={"steps": 3})
+    training = trainer(settings, tmp_path)
+    expected = {name: t.clone() for name, t in training.network.state_dict().items()}
+
+    def follow(step: int, _: float) -> None:
+        decay = (1 + step) / (10 + step)
+        for name, tensor in training.network.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * tensor
+
+    training.run(follow)
+    for name, tensor in training.average.items():
+        torch.testing.assert_close(tensor, expected[name])
+
+
+def test_validation_leaves_the_training_as_it_was(tmp_path: Path) -> None:
+    # Statistics of the normalization, too: the paper's network has them.
+    often = PAPER.model_copy(update={"validate_every": 1, "schedule": CosineSchedule()})
+    seldom = often.model_copy(update={"validate_every": 5})
+    trainer(often, tmp_path / "often").run()
+    trainer(seldom, tmp_path / "seldom").run()
+    states = [_bytes(tmp_path / name / STATE_NAME) for name in ("often", "seldom")]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 3}, {"steps": 12}, {"averaging": 0.5}, {"scaling": MinMaxScaling()}]
+)
+def test_a_folder_with_other_settings_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    trainer(ONE_STEP, tmp_path).run()
+    before = Outcome.of(tmp_path)
+    with pytest.raises(InputError, match="holds a training with other settings"):
+        trainer(ONE_STEP.model_copy(update=change), tmp_path)
+    assert Outcome.of(tmp_path) == before
+
+
+def test_settings_that_an_older_version_did_not_know_are_as_default(tmp_path: Path) -> None:
+    settings = TrainingSettings.model_validate(
+        MODERN.model_dump() | {"weight_decay": 0.0, "steps": 1}
+    )
+    trainer(settings, tmp_path).run()
+    path = tmp_path / STATE_NAME
+    metadata = metadata_of(path)
+    known = metadata["settings"]
+    metadata["settings"] = known.replace('"weight_decay":0.0,', "")
+    assert metadata["settings"] != known
+    save_file(load_file(path), path, metadata=metadata)
+    assert trainer(settings, tmp_path).history.step == 1
+    with pytest.raises(InputError, match="other settings"):
+        trainer(settings.model_copy(update={"weight_decay": 0.1}), tmp_path)
+
+
+DAMAGED_FILES: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda content: content[: len(content) // 2],
+    "header cut off": lambda content: content[:100],
+    "empty": lambda content: b"",
+    "text": lambda content: b"step,loss\n" * 100,
+}
+HEAD = "network.head.weight"
+DAMAGED_RECORDS: dict[str, Callable[[dict[str, str]], dict[str, str] | None]] = {
+    "no record": lambda record: None,
+    "no step": lambda record: {key: text for key, text in record.items() if key != "step"},
+    "odd step": lambda record: record | {"step": "seven"},
+    "odd losses": lambda record: record | {"validation_losses": "[1.0,"},
+}
+Tensors = dict[str, torch.Tensor]
+DAMAGED_TENSORS: dict[str, Callable[[Tensors], Tensors]] = {
+    "one missing": lambda tensors: {key: t for key, t in tensors.items() if key != HEAD},
+    "one too many": lambda tensors: tensors | {"other": torch.zeros(1)},
+    "another shape": lambda tensors: tensors | {HEAD: torch.zeros(3)},
+}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """The state of a training after one step."""
+    trainer(ONE_STEP, tmp_path).run()
+    return tmp_path / STATE_NAME
+
+
+def assert_refused(state: Path) -> None:
+    with pytest.raises(InputError, match=r"is not the complete state of a training; put a copy"):
+        trainer(ONE_STEP, state.parent)
+
+
+@pytest.mark.parametrize("how", DAMAGED_FILES)
+def test_a_damaged_file_is_refused(state: Path, how: str) -> None:
+    state.write_bytes(DAMAGED_FILES[how](state.read_bytes()))
+    assert_refused(state)
+
+
+@pytest.mark.parametrize("how", DAMAGED_RECORDS)
+def test_a_state_without_its_record_is_refused(state: Path, how: str) -> None:
+    save_file(load_file(state), state, metadata=DAMAGED_RECORDS[how](metadata_of(state)))
+    assert_refused(state)
+
+
+@pytest.mark.parametrize("how", DAMAGED_TENSORS)
+def test_a_state_with_other_tensors_is_refused(state: Path, how: str) -> None:
+    metadata = metadata_of(state)
+    save_file(DAMAGED_TENSORS[how](load_file(state)), state, metadata=metadata)
+    assert_refused(state)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
+    settings = MODERN.model_copy(update={"checkpoint_every_s": ALWAYS_S})
+    source = fixed(settings, TRAINING, from_step=5)
+    with pytest.raises(InputError, match=r"the loss became nan at step 6; lower the learning rate"):
+        trainer(settings, tmp_path, source).run()
+    # What is on disk is from before, and can be gone on with.
+    assert trainer(settings, tmp_path).history.step == 5
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / STATE_NAME).values())
+
+
+def test_a_validation_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
+    source = fixed(MODERN, VALIDATION)
+    with pytest.raises(InputError, match=r"the loss became nan at step 4"):
+        trainer(MODERN, tmp_path, source).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_absurd_learning_rate_is_named(tmp_path: Path) -> None:
+    settings = MODERN.model_copy(
+        update={"schedule": CosineSchedule(peak_rate=1e30, warmup_steps=1), "gradient_limit": 0.0}
+    )
+    with pytest.raises(InputError, match="lower the learning rate"):
+        trainer(settings, tmp_path).run()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"examples": SMALL_REGIONS}, "sides of 10 pixels, the network takes multiples of 4"),
+        (
+            {
+                "network": DeepStormNetworkSettings(upsampling=1),
+                "examples": SimulatedExamples(patch_px=12),
+            },
+            "sides of 12 pixels, the network takes multiples of 8",
+        ),
+    ],
+)
+def test_frames_that_the_network_does_not_take_are_refused(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        trainer(MODERN.model_copy(update=change), tmp_path)
+
+
+def test_a_state_keeps_numbers_that_json_rounds_nowhere(tmp_path: Path) -> None:
+    settings = MODERN.model_copy(update={"checkpoint_every_s": ALWAYS_S})
+    first = trainer(settings, tmp_path)
+    with pytest.raises(Killed):
+        first.run(kill_at(7))
+    again = trainer(settings, tmp_path)
+    assert again.history.validation_losses == first.history.validation_losses
+    assert again.history.recent_losses == first.history.recent_losses[:-1]
+    assert all(math.isfinite(loss) for loss in again.history.recent_losses)
