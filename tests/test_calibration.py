@@ -101,6 +101,18 @@ def test_light_is_not_mistaken(
         assert places(find_hot_pixels(movie[:frames])) == []
 
 
+def test_a_bright_border_is_not_mistaken() -> None:
+    # Where everything around is bright, what stands out of it is less than what there is.
+    frame = np.zeros((24, 24), np.uint16)
+    frame[21:, 9:14] = [
+        [164, 105, 181, 375, 460],
+        [104, 93, 172, 205, 194],
+        [50, 171, 336, 190, 49],
+    ]
+    for turned in (frame, frame[::-1], frame.T, frame.T[:, ::-1]):
+        assert places(find_hot_pixels(np.repeat(turned[None], 20, axis=0))) == []
+
+
 @pytest.mark.parametrize("background", [0.0, 0.02, 0.1, 0.5, 5.0])
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 10, 50])
 def test_single_photons_are_not_mistaken(background: float, frames: int) -> None:

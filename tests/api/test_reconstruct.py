@@ -140,7 +140,7 @@ def test_existing_outputs_are_kept_unless_allowed(movie: Path, tmp_path: Path) -
 def test_outputs_must_differ(movie: Path, tmp_path: Path) -> None:
     outputs = Outputs.beside(tmp_path / "image.tif")
     with pytest.raises(InputError, match="same name"):
-        reconstruct(movie, outputs=replace(outputs, preview=outputs.image))
+        reconstruct(movie, outputs=replace(outputs, record=outputs.image))
 
 
 def _interrupt(progress: object) -> None:

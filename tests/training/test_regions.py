@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from deepstorm.errors import InputError
 from deepstorm.models.scaling import AsinhScaling, MinMaxScaling
+from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
@@ -162,7 +163,8 @@ def test_two_emitters_in_a_pixel_are_two() -> None:
 
 
 def test_spikes_lie_where_the_light_is() -> None:
-    settings = paper_simulation().model_copy(update={"frames": 40, "density_per_um2": 0.02})
+    bright = {"brightness": Brightness(mean_photons=2e4), "density_per_um2": 0.02, "frames": 40}
+    settings = paper_simulation().model_copy(update=bright)
     movie = simulate_movie(settings, np.random.default_rng(3))
     frames = np.concatenate(list(movie.frames()))
     acquisition = Acquisition(frames, movie.truth, settings.pixel_size_nm)

@@ -272,7 +272,7 @@ class Trainer:
         moments = {
             index: {
                 "step": tensors[f"optimizer.{index}.step"],
-                # In the memory layout that they had: others may round otherwise.
+                # In the memory layout of the weights, as in a training that was not interrupted.
                 "exp_avg": _like(weight, tensors[f"optimizer.{index}.exp_avg"]),
                 "exp_avg_sq": _like(weight, tensors[f"optimizer.{index}.exp_avg_sq"]),
             }

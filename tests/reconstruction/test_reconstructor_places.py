@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import nn
+
+from deepstorm.io.movies import ArrayMovie
+from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.scaling import AsinhScaling
+from deepstorm.reconstruction import reconstructor as module
+from deepstorm.reconstruction.engines import TorchEngine
+from deepstorm.reconstruction.reconstructor import Reconstructor
+from deepstorm.structures import Localizations, Reconstruction
+
+Counts = npt.NDArray[Any]
+
+PIXEL_NM = 100.0
+
+
+@pytest.fixture(autouse=True)
+def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network here is no module that another runtime converts."""
+    monkeypatch.setattr(
+        module, "choose_engine", lambda network, rendering, device: TorchEngine(network, rendering)
+    )
+
+
+def localized(
+    reconstructor: Reconstructor, movie: Counts
+) -> tuple[Reconstruction, list[Localizations]]:
+    parts: list[Localizations] = []
+    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
+    return result, parts
+
+
+class CentreMarker(nn.Module):
+    """Marks the middle of each camera pixel that is brighter than the background."""
+
+    divisor, halo_px = 4, 24
+
+    def __init__(self, upsampling: int) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+
+    def expected_emitters(self, frames: torch.Tensor) -> torch.Tensor:
+        batch, _, height, width = frames.shape
+        output = torch.zeros(batch, 1, height * self.upsampling, width * self.upsampling)
+        middle = slice(self.upsampling // 2, None, self.upsampling)
+        output[:, :, middle, middle] = (frames > 1).float()
+        return output
+
+
+def marker(upsampling: int, coarser: int | None = None) -> Reconstructor:
+    network: Any = CentreMarker(upsampling)
+    # Half of the brightest pixel is above 1 after the scaling, and the background is 0.
+    scaling = AsinhScaling(high_percentile=100)
+    card = NetworkCard(name="marker", network=NativeNetworkSettings(), scaling=scaling)
+    return Reconstructor(network, card, upsampling=coarser)
+
+
+def bright_pixel(height: int, width: int) -> Counts:
+    movie = np.full((2, height, width), 100, np.uint16)
+    movie[1, 3, 12] = 1000
+    return movie
+
+
+@pytest.mark.parametrize(("upsampling", "middle"), [(8, 4.5), (5, 2.5), (1, 0.5)])
+@pytest.mark.parametrize("size", [(10, 20), (4, 13)])
+def test_a_pixel_lies_between_its_corners(
+    upsampling: int, middle: float, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    result, (found,) = localized(marker(upsampling), bright_pixel(*size))
+    expected = np.zeros_like(result.image)
+    expected[3 * upsampling + int(middle), 12 * upsampling + int(middle)] = 1
+    np.testing.assert_array_equal(result.image, expected)
+    assert found.frame.tolist() == [1]
+    assert found.y_nm == pytest.approx(PIXEL_NM * (3 + middle / upsampling))
+    assert found.x_nm == pytest.approx(PIXEL_NM * (12 + middle / upsampling))
+    assert found.confidence == pytest.approx(1)
+
+
+def test_frames_are_filled_up_with_their_last_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[npt.NDArray[np.float32]] = []
+
+    def watch(self: CentreMarker, frames: torch.Tensor) -> torch.Tensor:
+        seen.append(frames[:, 0].numpy())
+        return torch.zeros_like(frames)
+
+    monkeypatch.setattr(CentreMarker, "expected_emitters", watch)
+    movie = np.random.default_rng(0).poisson(100, (2, 5, 7))
+    localized(marker(1), movie)
+    (frames,) = seen
+    assert frames.shape == (2, 8, 8)
+    scaled = frames[:, :5, :7]
+    assert scaled.std() > 0.1
+    np.testing.assert_array_equal(frames, np.pad(scaled, ((0, 0), (0, 3), (0, 1)), mode="edge"))
+
+
+@pytest.mark.parametrize("size", [(9, 10), (10, 11), (11, 9)])
+def test_an_emitter_at_the_border_is_not_joined_with_filled_up_pixels(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Frames whose sides are no multiples of the divisor are filled up, here with bright pixels.
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    movie = np.full((1, *size), 100, np.uint16)
+    movie[0, -1, -1] = 1000
+    _, (found,) = localized(marker(2), movie)
+    assert found.y_nm.tolist() == [PIXEL_NM * (size[0] - 0.25)]
+    assert found.x_nm.tolist() == [PIXEL_NM * (size[1] - 0.25)]
+    assert found.confidence == pytest.approx(1)
+
+
+def test_a_coarser_image_keeps_the_place_and_the_localizations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    result, (found,) = localized(marker(8, coarser=2), bright_pixel(10, 20))
+    assert np.argwhere(result.image).tolist() == [[7, 25]]
+    assert found.x_nm == pytest.approx(1256.25)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (39, 40), (40, 39), (61, 5), (99, 129), (55, 80)])
+def test_tiles_keep_places(place: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_hot_pixels", keep_all)
+    monkeypatch.setattr(module, "TILE_PX", 64)
+    movie = np.full((1, 100, 130), 100, np.uint16)
+    movie[0][place] = 1000
+    result, (found,) = localized(marker(8), movie)
+    assert np.argwhere(result.image).tolist() == [[8 * place[0] + 4, 8 * place[1] + 4]]
+    assert found.y_nm.tolist() == pytest.approx([100 * place[0] + 56.25])
+    assert found.x_nm.tolist() == pytest.approx([100 * place[1] + 56.25])
+
+
+class _NoHotPixels:
+    mask = np.zeros((1, 1), bool)
+
+    def repair(self, frames: Counts) -> npt.NDArray[np.float32]:
+        return frames.astype(np.float32)
+
+
+def keep_all(_: Counts) -> _NoHotPixels:
+    """Find no hot pixel: a single bright one is what these tests look at."""
+    return _NoHotPixels()
