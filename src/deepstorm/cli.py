@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -13,7 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from deepstorm.errors import InputError
@@ -76,7 +84,10 @@ def _usage_error(error: Exception) -> NoReturn:
     show = getattr(error, "format_message", None)
     if show is None:
         raise error
-    _fail(show(), 2)
+    message = show()
+    if not message:  # the help was shown in place of a message
+        sys.exit(2)
+    _fail(message, 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -99,7 +110,8 @@ def _progress(label: str, unit: str) -> Iterator[Callable[[int, int, str], None]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} " + unit),
+        MofNCompleteColumn(),
+        TextColumn(unit),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
@@ -118,12 +130,20 @@ def _progress(label: str, unit: str) -> Iterator[Callable[[int, int, str], None]
 def _print(values: dict[str, Any], as_json: bool, title: str) -> None:
     """Print figures as a table, or as JSON for programs."""
     if as_json:
-        typer.echo(json.dumps(values, indent=2))
+        typer.echo(json.dumps(_finite(values), indent=2, allow_nan=False))
         return
     table = Table(title=title, show_header=False)
     for name, value in values.items():
         table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
     _out.print(table)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace what JSON has no number for, such as the infinite PSNR of a perfect image."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 @app.command()
@@ -255,7 +275,7 @@ def train(
         Path | None, typer.Option(help="State and losses; resumed if present.  [runs/NAME]")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of batches.")] = None,
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, mps.")] = "cpu",
+    device: Device = DeviceName.CPU,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -277,7 +297,7 @@ def train(
             settings,
             home,
             output=output,
-            device=device,
+            device=device.value,
             overwrite=overwrite,
             on_step=lambda step, loss: update(step, settings.steps, f"loss {loss:.4g}"),
             on_validation=show,
@@ -292,6 +312,10 @@ def evaluate(
     pixel_size: Annotated[
         float | None,
         typer.Option(metavar="NM", help="Pixel of the image, where it does not say, in nm."),
+    ] = None,
+    camera_pixel_size: Annotated[
+        float | None,
+        typer.Option(metavar="NM", help="Camera pixel, for tables that count in pixels, in nm."),
     ] = None,
     radius: Annotated[float, typer.Option(help="Largest distance of a match, in nm.")] = 100.0,
     line: Annotated[
@@ -310,6 +334,7 @@ def evaluate(
         result,
         truth,
         pixel_size_nm=pixel_size,
+        camera_pixel_size_nm=camera_pixel_size,
         radius_nm=radius,
         line=parse_line(line) if line is not None else None,
         other_half=other_half,

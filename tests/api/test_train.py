@@ -114,5 +114,22 @@ def test_outputs_are_checked_before_training(recipe: Path, tmp_path: Path) -> No
 
 
 def test_an_unknown_recipe() -> None:
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="native, paper"):
         training_settings("no-such-recipe")
+
+
+def test_a_loss_that_does_not_fit_is_refused(recipe: Path) -> None:
+    recipe.write_text(TINY.replace("spike_cross_entropy", "blurred_spikes"))
+    with pytest.raises(InputError, match="is trained with the loss 'spike_cross_entropy'"):
+        training_settings(recipe)
+
+
+def test_a_device_that_is_not_there_is_refused(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not known"):
+        train(recipe, tmp_path / "run", device="gpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_steps_are_refused(recipe: Path) -> None:
+    with pytest.raises(InputError, match="steps"):
+        training_settings(recipe, steps=0)

@@ -12,11 +12,11 @@ from torch import nn
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network
 from deepstorm.models.deepstorm import DeepStormNetwork
+from deepstorm.models.devices import DeviceName
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.reconstruction import engines
 from deepstorm.reconstruction.engines import (
-    Device,
     Engine,
     OpenVinoEngine,
     TorchEngine,
@@ -216,7 +216,7 @@ def test_the_fastest_engine_is_chosen(
     pretend_devices: Callable[[bool, bool], None],
     cuda: bool,
     mps: bool,
-    device: Device,
+    device: DeviceName,
     name: str,
 ) -> None:
     pretend_devices(cuda, mps)
@@ -234,7 +234,7 @@ def test_the_fastest_engine_is_chosen(
 def test_devices_that_are_not_there_are_refused(
     native_network: NativeNetwork,
     pretend_devices: Callable[[bool, bool], None],
-    device: Device,
+    device: DeviceName,
     message: str,
 ) -> None:
     pretend_devices(False, False)

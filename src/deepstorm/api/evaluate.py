@@ -97,6 +97,7 @@ def evaluate(
     truth: PathLike | Localizations | None = None,
     *,
     pixel_size_nm: float | None = None,
+    camera_pixel_size_nm: float | None = None,
     radius_nm: float = 100.0,
     line: Line | None = None,
     line_width_nm: float = 200.0,
@@ -111,7 +112,9 @@ def evaluate(
     truth : path-like or Localizations, optional
         The true emitters.
     pixel_size_nm : float, optional
-        Size of a pixel of the image, where it does not say; for tables, of a camera pixel.
+        Size of a pixel of the image, where the image does not say.
+    camera_pixel_size_nm : float, optional
+        Size of a camera pixel, for tables that count in camera pixels and do not say.
     radius_nm : float
         Largest distance at which localizations are matched.
     line : ((x, y), (x, y)), optional
@@ -131,18 +134,20 @@ def evaluate(
         If a file cannot be used, or nothing was asked for.
     """
     if isinstance(result, Localizations) or _is_table(result):
-        if truth is None:
-            raise InputError("a table of localizations is scored against a truth; give one")
-        found = _table(result, pixel_size_nm)  # type: ignore[arg-type]
-        return Evaluation(
-            emitters=score_emitters(found, _table(truth, pixel_size_nm), radius_nm=radius_nm)
-        )
+        if truth is None or line is not None or other_half is not None:
+            raise InputError(
+                "a table of localizations is scored against a truth alone; "
+                "line and other half are for images"
+            )
+        found = _table(result, camera_pixel_size_nm)  # type: ignore[arg-type]
+        known = _table(truth, camera_pixel_size_nm)
+        return Evaluation(emitters=score_emitters(found, known, radius_nm=radius_nm))
     if truth is None and line is None and other_half is None:
         raise InputError("there is nothing to score by; give a truth, a line or the other half")
     image, pixel_nm = _image(result, pixel_size_nm)
     scores = registered = width = correlation = None
     if truth is not None:
-        emitters = _table(truth, pixel_size_nm)
+        emitters = _table(truth, camera_pixel_size_nm)
         height_px, width_px = image.shape
         scores = score_image(image, histogram_image(emitters, (height_px, width_px), pixel_nm))
         registered = registered_nmse(image, emitters, pixel_nm)

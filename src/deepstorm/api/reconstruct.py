@@ -19,13 +19,13 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.io.images import write_image, write_preview
-from deepstorm.io.localizations import localization_stream
+from deepstorm.io.localizations import files_of_table, localization_stream
 from deepstorm.io.movies import Movie, open_movie
 from deepstorm.io.selection import Region, SelectedMovie
 from deepstorm.structures import Localizations, Reconstruction
 
 if TYPE_CHECKING:
-    from deepstorm.reconstruction.engines import Device
+    from deepstorm.models.devices import DeviceName
     from deepstorm.reconstruction.reconstructor import Progress, Reconstructor
 
 PathLike = str | os.PathLike[str]
@@ -69,16 +69,17 @@ class Outputs:
             localizations=stem.with_name(stem.name + ".csv"),
         )
 
-    def paths(self) -> list[Path]:
-        """Return the files that are asked for."""
-        return [path for path in asdict(self).values() if path is not None]
-
     def check(self, *, overwrite: bool) -> None:
         """Refuse files that may not be written, before any work is done."""
         for path, suffixes in ((self.image, (".tif", ".tiff")), (self.preview, (".png",))):
             if path is not None and path.suffix.lower() not in suffixes:
                 raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
-        paths = [check_writable(path, overwrite=overwrite).absolute() for path in self.paths()]
+        written = [self.image, self.record, self.preview, *files_of_table(self.localizations)]
+        paths = [
+            check_writable(path, overwrite=overwrite).absolute()
+            for path in written
+            if path is not None
+        ]
         if len(set(paths)) < len(paths):
             raise InputError("two of the outputs have the same name; give each its own")
 
@@ -93,7 +94,7 @@ def reconstruct(
     frames: slice | None = None,
     region: Region | None = None,
     localizations: bool = True,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Reconstruction:
@@ -159,7 +160,7 @@ def reconstruct(
 
 
 def _open_engine(
-    network: PathLike, pixel_nm: float, device: Device, upsampling: int | None
+    network: PathLike, pixel_nm: float, device: DeviceName, upsampling: int | None
 ) -> tuple[Reconstructor, dict[str, str]]:
     """Load a network that fits the pixel size; return it ready to run, and what to record of it."""
     from deepstorm.models.checkpoint import file_checksum, load_network

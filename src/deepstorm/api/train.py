@@ -8,17 +8,20 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from deepstorm.config import read_settings
+from deepstorm.config import read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.io.localizations import read_localizations
 from deepstorm.io.movies import open_movie
+from deepstorm.models.devices import find_device
 from deepstorm.training.examples import ExampleSource
 from deepstorm.training.loss_log import Progress
 from deepstorm.training.regions import Acquisition, RegionExamples
 from deepstorm.training.trainer import Trainer, TrainingSettings
 
 PathLike = str | os.PathLike[str]
+
+RECIPES = ("native", "paper")
 
 
 def training_settings(recipe: PathLike, *, steps: int | None = None) -> TrainingSettings:
@@ -38,8 +41,15 @@ def training_settings(recipe: PathLike, *, steps: int | None = None) -> Training
     """
     embedded = resources.files("deepstorm") / "recipes" / f"{Path(recipe).name}.toml"
     is_name = str(recipe) == Path(recipe).name and embedded.is_file()
+    if not is_name and not Path(recipe).exists():
+        raise InputError(
+            f"there is no recipe '{recipe}': neither a TOML file of that name nor one of the "
+            f"embedded recipes ({', '.join(RECIPES)})"
+        )
     settings = read_settings(TrainingSettings, Path(str(embedded)) if is_name else recipe)
-    return settings if steps is None else settings.model_copy(update={"steps": steps})
+    if steps is None:
+        return settings
+    return validated(TrainingSettings, settings.model_dump() | {"steps": steps}, "the training")
 
 
 def train(
@@ -86,8 +96,11 @@ def train(
     home = Path(folder)
     if home.exists() and not home.is_dir():
         raise InputError(f"'{home}' is a file; give a folder for the training")
+    if output is not None and Path(output).suffix != ".safetensors":
+        raise InputError(f"'{output}' would be a network; end its name in .safetensors")
     if output is not None:
         check_writable(output, overwrite=overwrite)
+    find_device(device)
     source = _example_source(chosen)
     home.mkdir(parents=True, exist_ok=True)
     best = Trainer(chosen, source, home, device).run(on_step, on_validation)

@@ -135,6 +135,14 @@ def write_localizations(
         text.write(partial, localizations, options)
 
 
+def files_of_table(path: Path | None) -> list[Path]:
+    """Return the files that a table of this name consists of; none for no table."""
+    if path is None:
+        return []
+    is_picasso = _BY_SUFFIX.get(path.suffix.lower()) == Picasso.name
+    return [path, path.with_suffix(".yaml")] if is_picasso else [path]
+
+
 @contextlib.contextmanager
 def localization_stream(
     path: str | os.PathLike[str],

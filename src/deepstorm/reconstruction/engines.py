@@ -6,19 +6,18 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network
+from deepstorm.models.devices import DeviceName, find_device
 from deepstorm.models.rendering import PlainRendering, Rendering
 
 Float32Array = npt.NDArray[np.float32]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 # Camera pixels per call: enough to keep the processor busy, few enough to stay in its caches.
 PIXELS_PER_CALL = 128 * 128
@@ -157,7 +156,7 @@ class OpenVinoEngine:
 
 
 def choose_engine(
-    network: Network, rendering: Rendering = PLAIN, device: Device = "auto"
+    network: Network, rendering: Rendering = PLAIN, device: DeviceName = "auto"
 ) -> Engine:
     """Return the fastest engine for a device.
 
@@ -174,21 +173,9 @@ def choose_engine(
     InputError
         If the device asked for is unknown or not there.
     """
-    if device not in get_args(Device):
-        raise InputError(
-            f"the device '{device}' is not known; choose one of {', '.join(get_args(Device))}"
-        )
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device == "cuda" and not cuda:
-        raise InputError(
-            "no CUDA device is available to PyTorch; use --device cpu or install a CUDA build"
-        )
-    if device == "mps" and not mps:
-        raise InputError("no Apple GPU (MPS) is available to PyTorch; use --device cpu")
-    if device == "cuda" or (device == "auto" and cuda):
-        return TorchEngine(network, rendering, "cuda")
-    if device == "mps" or (device == "auto" and mps):
-        return TorchEngine(network, rendering, "mps")
+    found = find_device(device)
+    if found.type != "cpu":
+        return TorchEngine(network, rendering, found.type)
     try:
         return OpenVinoEngine(network, rendering)
     except ImportError:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from deepstorm.calibration import FEW_FRAMES, find_hot_pixels
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network, NetworkCard
-from deepstorm.reconstruction.engines import Device, choose_engine
+from deepstorm.models.devices import DeviceName
+from deepstorm.reconstruction.engines import choose_engine
 from deepstorm.reconstruction.peaks import find_peaks
 from deepstorm.reconstruction.tiling import Span, tiles
 from deepstorm.structures import Localizations, Reconstruction
@@ -82,7 +83,7 @@ class Reconstructor:
         self,
         network: Network,
         card: NetworkCard,
-        device: Device = "auto",
+        device: DeviceName = "auto",
         upsampling: int | None = None,
     ) -> None:
         self.card = card

@@ -144,7 +144,7 @@ class SimulatedExamples(Settings):
     unevenness: Annotated[Range, _within(0, 1)] = (0.0, 0.2)
 
     # Camera pixels at which the widths above belong to a microscope for single molecules.
-    pixel_size_nm: Range = (50.0, 200.0)
+    pixel_size_nm: Annotated[Range, _within(1, 10_000)] = (50.0, 200.0)
 
     # Positions are drawn in units of camera pixels of this nominal size.
     nominal_pixel_nm: Literal[100] = 100

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network, NetworkCard, NetworkSettings, save_network
+from deepstorm.models.devices import find_device
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.models.scaling import AsinhScaling, Scaling
@@ -73,6 +74,16 @@ class TrainingSettings(Settings):
     loss: Loss = SpikeCrossEntropyLoss()
     schedule: Schedule = CosineSchedule()
 
+    @model_validator(mode="after")
+    def _loss_fits_the_network(self) -> TrainingSettings:
+        fitting = {"native": "spike_cross_entropy", "deepstorm": "blurred_spikes"}
+        if self.loss.kind != fitting[self.network.kind]:
+            raise ValueError(
+                f"a '{self.network.kind}' network is trained with the loss "
+                f"'{fitting[self.network.kind]}', not '{self.loss.kind}'"
+            )
+        return self
+
 
 class Trainer:
     """Train a network in a folder that holds everything needed to go on.
@@ -100,7 +111,7 @@ class Trainer:
         self.settings = settings
         self.source = source
         self.folder = folder
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.network = _new_network(settings).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_sides()
