@@ -42,7 +42,6 @@ class Convolution(nn.Sequential):
 
     def __init__(self, before: int, after: int) -> None:
         convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-        nn.init.orthogonal_(convolution.weight)
         # Keras's defaults, which the paper used: momentum 0.99 and epsilon 0.001.
         normalization = nn.BatchNorm2d(after, eps=1e-3, momentum=0.01)
         super().__init__(convolution, normalization, nn.ReLU(inplace=True))
@@ -68,7 +67,14 @@ class DeepStormNetwork(nn.Module):
             Convolution(before, after) for before, after in pairwise(channels)
         )
         self.head = nn.Conv2d(DECODER_CHANNELS[-1], 1, 1, bias=False)
-        nn.init.orthogonal_(self.head.weight)
+        if not self.head.weight.is_meta:  # else weights are going to be loaded
+            self._initialise()
+
+    def _initialise(self) -> None:
+        """Draw orthogonal kernels, as the paper's code does."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.orthogonal_(module.weight)
 
     @property
     def divisor(self) -> int:

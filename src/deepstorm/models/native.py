@@ -76,7 +76,8 @@ class NativeNetwork(nn.Module):
         self.decode_full = _convolutions(deep + width, width, width)
         self.spread = _convolutions(width, deep)
         self.head = nn.Conv2d(deep, settings.upsampling**2, 1)
-        self._initialise()
+        if not self.head.weight.is_meta:  # else weights are going to be loaded
+            self._initialise()
 
     def _initialise(self) -> None:
         """Draw weights for ReLU layers, and start from few emitters: odds of 1 to 400 per pixel."""

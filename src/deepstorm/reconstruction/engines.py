@@ -118,6 +118,7 @@ class OpenVinoEngine:
         capable = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bf16" if capable else "f32")
         self.name = f"openvino-{self.precision}"
+        self._upsampling = network.upsampling
         example = torch.zeros(1, 1, 8 * network.divisor, 8 * network.divisor)
         # OpenVINO holds frames as (batch, channel, y, x) with sizes that are filled in later.
         with _quiet_tracing():
@@ -133,14 +134,15 @@ class OpenVinoEngine:
         count, height, width = frames.shape
         step = min(max(PIXELS_PER_CALL // (height * width), 1), count)
         run = self._compile(step, height, width)
-        results = []
+        factor = self._upsampling
+        both = np.empty((2, count, height * factor, width * factor), np.float32)
+        piece = np.zeros((step, 1, height, width), np.float32)
         for start in range(0, count, step):
-            piece = np.zeros((step, 1, height, width), np.float32)
             taken = frames[start : start + step]
             piece[: len(taken), 0] = taken
-            results.append(np.array(run(piece)[0][: len(taken)], np.float32))
-        expected, image = np.concatenate(results).swapaxes(0, 1)
-        return Prediction(expected, image)
+            output = run(piece, share_inputs=True, share_outputs=True)[0]
+            both[:, start : start + step] = output[: len(taken)].swapaxes(0, 1)
+        return Prediction(*both)
 
     def _compile(self, batch: int, height: int, width: int) -> Any:
         key = (batch, height, width)
