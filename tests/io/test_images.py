@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from deepstorm.errors import InputError
+from deepstorm.io import matlab
 from deepstorm.io.images import comparison_picture, read_image, write_image, write_preview
 
 IMAGE = np.random.default_rng(0).gamma(0.3, 2.0, (48, 64)).astype(np.float32)
@@ -234,19 +235,12 @@ def test_truncated_images(suffix: str, left: float, tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    position=st.integers(0, 400),
-    value=st.sampled_from([0, 1, 127, 128, 255]),
-    suffix=st.sampled_from([".npy", ".mat"]),
-)
+@given(position=st.integers(0, 400), value=st.sampled_from([0, 1, 127, 128, 255]))
 def test_damage_ends_in_an_image_or_in_one_clear_error(
-    position: int, value: int, suffix: str, tmp_path: Path
+    position: int, value: int, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"i{suffix}"
-    if suffix == ".npy":
-        np.save(path, IMAGE)
-    else:
-        scipy.io.savemat(path, {"a": IMAGE, "b": 3.0})
+    path = tmp_path / "i.npy"
+    np.save(path, IMAGE)
     content = bytearray(path.read_bytes())
     content[position] = value
     path.write_bytes(content)
@@ -255,6 +249,27 @@ def test_damage_ends_in_an_image_or_in_one_clear_error(
     except InputError:
         return
     assert image.ndim == 2
+
+
+@pytest.mark.parametrize(("position", "value"), [(176, 0), (176, 127), (177, 255)])
+def test_damage_that_crashes_the_reader_of_matlab_files(
+    position: int, value: int, tmp_path: Path
+) -> None:
+    """At these places a single byte ends the process that SciPy reads in."""
+    path = tmp_path / "i.mat"
+    scipy.io.savemat(path, {"a": IMAGE, "b": 3.0})
+    content = bytearray(path.read_bytes())
+    content[position] = value
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as a MATLAB file"):
+        read_image(path)
+
+
+def test_a_matlab_file_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scipy.io.savemat(tmp_path / "i.mat", {"a": IMAGE})
+    monkeypatch.setattr(matlab, "_TIMEOUT_S", 0.001)
+    with pytest.raises(InputError, match="reasonable time"):
+        read_image(tmp_path / "i.mat")
 
 
 def test_an_image_that_is_not_finite(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import (
-    MAX_FRAME_PIXELS,
     existing_file,
     require_numbers,
     require_pixel_size,
 )
 from deepstorm.io.drawing import coloured, draw_scale_bar, shrunk, titled
+from deepstorm.io.matlab import read_matrix
 from deepstorm.io.tiff import TiffMovie
 from deepstorm.io.tiff_metadata import IMAGE_PIXELS_NM
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 _NM_PER_CM = 1e7
 _NPY_SIGNATURE = b"\x93NUMPY"
-_MATLAB_NUMBERS = frozenset(
-    ["double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
-)
 _LONGEST_PX = 2048
 _LEGIBLE_PX = 512
 _PANEL_PX = (384, 768)
@@ -124,7 +121,7 @@ def read_image(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], float | 
     """
     file = existing_file(path)
     if file.suffix.lower() == ".mat":
-        image, pixel_size_nm = _read_mat(file), None
+        image, pixel_size_nm = read_matrix(file), None
     elif _starts_with(file, _NPY_SIGNATURE):
         image, pixel_size_nm = _read_npy(file), None
     else:
@@ -160,39 +157,6 @@ def _read_npy(file: Path) -> npt.NDArray[Any]:
         return np.array(mapped)
     except Exception as error:
         raise InputError(f"'{file.name}' cannot be read as a NumPy array: {error}") from error
-
-
-def _read_mat(file: Path) -> npt.NDArray[Any]:
-    import scipy.io
-
-    try:
-        contents = scipy.io.whosmat(file)
-        chosen = _only_matrix(contents, file.name)
-        return np.asarray(scipy.io.loadmat(file, variable_names=[chosen])[chosen])
-    except InputError:
-        raise
-    except NotImplementedError as error:
-        raise InputError(
-            f"'{file.name}' is a MATLAB 7.3 file; save it with the option -v7 in MATLAB"
-        ) from error
-    except Exception as error:
-        raise InputError(f"'{file.name}' cannot be read as a MATLAB file: {error}") from error
-
-
-def _only_matrix(contents: Sequence[tuple[str, tuple[int, ...], str]], name: str) -> str:
-    """Return the name of the only matrix among the variables; a 1 × 1 matrix is a number."""
-    matrices = [
-        variable
-        for variable, shape, kind in contents
-        if kind in _MATLAB_NUMBERS and len(shape) == 2 and 1 < min(shape) <= MAX_FRAME_PIXELS
-    ]
-    if len(matrices) != 1:
-        found = ", ".join(f"{variable} {shape}" for variable, shape, _ in contents) or "nothing"
-        raise InputError(
-            f"'{name}' holds {len(matrices)} matrices of numbers where one is expected; it holds "
-            f"{found}"
-        )
-    return matrices[0]
 
 
 def write_preview(
