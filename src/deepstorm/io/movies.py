@@ -15,6 +15,7 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_finite, require_numbers, require_pixel_size
+from deepstorm.io.closing import ClosesItself
 from deepstorm.io.tiff import TiffMovie
 
 __all__ = ["ArrayMovie", "Movie", "TiffMovie", "open_movie", "write_movie"]
@@ -64,7 +65,7 @@ class Movie(Protocol):
         """Close the movie."""
 
 
-class ArrayMovie:
+class ArrayMovie(ClosesItself):
     """Frames of an array in memory, or of a memory-mapped one.
 
     Parameters
@@ -125,22 +126,8 @@ class ArrayMovie:
         require_finite(block, start, self.name)
         return block
 
-    def close(self) -> None:
-        """Do nothing: the array belongs to the caller."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class _LentMovie:
+class _LentMovie(ClosesItself):
     """A movie that somebody else opened and will close."""
 
     def __init__(self, movie: Movie) -> None:
@@ -152,20 +139,6 @@ class _LentMovie:
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         return self._movie.read(start, stop)
-
-    def close(self) -> None:
-        """Do nothing: whoever opened the movie closes it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_movie(source: str | os.PathLike[str] | npt.NDArray[Any] | Movie) -> Movie:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
+from deepstorm.io.closing import ClosesItself
 from deepstorm.io.movies import Movie
 
 
@@ -66,7 +66,7 @@ def parse_frames(text: str) -> slice:
     return slice(start, stop)
 
 
-class SelectedMovie:
+class SelectedMovie(ClosesItself):
     """Some frames and some pixels of another movie, which it closes with itself.
 
     Parameters
@@ -148,17 +148,6 @@ class SelectedMovie:
     def close(self) -> None:
         """Close the whole movie."""
         self._movie.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _written(frames: slice) -> str:

@@ -6,6 +6,7 @@ the first pixel, lengths in pixels — is converted here, where the format is re
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def _factor(field: str, unit: str, pixel_size_nm: float | None, path: Path) -> f
     return None if field.endswith("photons") and unit not in _PHOTONS else 1.0
 
 
-class _UnitHeader:
+class _UnitHeader(ABC):
     """Tables whose header gives a name and a unit for each column; frames count from 1."""
 
     name: str
@@ -103,8 +104,9 @@ class _UnitHeader:
     layout: tuple[tuple[str, str, str], ...]
     """What is written: the heading, the field it comes from, and the printf format."""
 
+    @abstractmethod
     def matches(self, head: Head) -> bool:
-        raise NotImplementedError
+        """Tell whether a table has this header."""
 
     def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
         numbers = read_numbers(head)

@@ -8,14 +8,14 @@ import os
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
 from deepstorm.io.checking import existing_file, require_finite
+from deepstorm.io.closing import ClosesItself
 from deepstorm.io.tiff_metadata import (
     CAMERA_PIXELS_NM,
     StackMetadata,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 
-class TiffMovie:
+class TiffMovie(ClosesItself):
     """Frames of a TIFF file: multi-page, OME, ImageJ, BigTIFF, compressed or not.
 
     Uncompressed frames are read straight from their place in the file, so that also an ImageJ stack
@@ -166,17 +166,6 @@ class TiffMovie:
             if self._decoder is not None:
                 self._decoder.close()
             self._handle.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _frame_offsets(table: PageTable, metadata: StackMetadata, name: str) -> npt.NDArray[np.int64]:
