@@ -62,7 +62,7 @@ class NativeNetwork(nn.Module):
     """
 
     divisor = 4
-    # The receptive field reaches 21 pixels, and pooling wants halos of multiples of 4.
+    # Convolutions reach 21 pixels; where pooling begins widens that to 24.
     halo_px = 24
 
     def __init__(self, settings: NativeNetworkSettings) -> None:
