@@ -24,8 +24,9 @@ Float32Array = npt.NDArray[np.float32]
 
 # Tiles of this many camera pixels a side keep a network's features within a few hundred MB.
 TILE_PX = 256
-# Frames are read in blocks whose predictions take about this many values.
-VALUES_PER_BLOCK = 2**24
+# Frames are read in blocks whose predictions take about this many values: small enough that their
+# memory is used again and again, which is a fifth faster than new memory for each block.
+VALUES_PER_BLOCK = 2**22
 # Scaling and hot pixels are found from about this many pixels, spread over the movie.
 SAMPLE_VALUES = 2**24
 SAMPLE_FRAMES = 200
