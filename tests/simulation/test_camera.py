@@ -146,6 +146,57 @@ def mean_counts(camera: AnyCamera, photons: FloatArray) -> FloatArray:
     return offset + gain * electrons
 
 
+# The mean counts of a typical pixel are those of every pixel where all are alike.
+ALIKE = {"gain_spread": 0.0, "offset_spread_adu": 0.0, "read_noise_spread": 0.0}
+
+
+def alike(camera: AnyCamera) -> AnyCamera:
+    """The camera, with the median pixel everywhere."""
+    return camera.model_copy(update=ALIKE) if isinstance(camera, ScmosCamera) else camera
+
+
+@given(st.one_of(emccds, scmoses, st.just(IdealCamera())), light)
+@settings(deadline=None)
+def test_mean_counts_are_those_that_mean_so_many_photons(camera: AnyCamera, photons: float) -> None:
+    same = alike(camera)
+    counts = np.full((2, 3), camera.mean_adu(photons))
+    np.testing.assert_allclose(same.to_photons(counts), photons, rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("photons", [0.5, 10.0, 2000.0])
+def test_mean_counts_are_those_of_the_typical_pixel(photons: float) -> None:
+    camera = ScmosCamera(gain_spread=0.1, offset_spread_adu=5)
+    offset, gain, _ = camera.maps((200, 200))
+    expected = np.median(offset + gain * photons)
+    assert camera.mean_adu(photons) == pytest.approx(expected, abs=0.1 + 2e-3 * photons)
+
+
+@given(st.one_of(emccds, scmoses, st.just(IdealCamera())), light)
+@theory
+def test_the_noise_line_is_that_of_the_counts(camera: AnyCamera, photons: float) -> None:
+    zero_adu, adu_per_photon = camera.noise_line()
+    counts = alike(camera).expose(np.full((N, 1), photons), np.random.default_rng(12))
+    mean = camera.mean_adu(photons)
+    variance = adu_per_photon * (mean - zero_adu)
+    # The fourth cumulant is largest where electrons are multiplied: see above.
+    effective = (mean - zero_adu) / adu_per_photon
+    assert_moments(counts, mean, variance, 6 * effective * adu_per_photon**4)
+
+
+@pytest.mark.parametrize(
+    "camera", [EmccdCamera(), ScmosCamera(read_noise_e=3.0)], ids=lambda camera: camera.kind
+)
+def test_read_noise_moves_the_zero_below_the_offset(
+    camera: EmccdCamera | ScmosCamera,
+) -> None:
+    zero_adu, adu_per_photon = camera.noise_line()
+    dark = alike(camera).expose(np.zeros((N, 1)), np.random.default_rng(13))
+    read_variance = adu_per_photon * (camera.offset_adu - zero_adu)
+    assert read_variance > 0
+    # Spurious charge adds a little on average.
+    assert dark.var() == pytest.approx(read_variance, rel=0.1)
+
+
 @pytest.mark.parametrize("camera", [IdealCamera(), EmccdCamera(), ScmosCamera()])
 @pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
 def test_photons_are_double_precision_whatever_the_counts_are(

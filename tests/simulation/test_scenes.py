@@ -11,6 +11,7 @@ from deepstorm.simulation.scenes import (
     CurveStructure,
     FieldOfView,
     FilamentScene,
+    MixtureScene,
     PointStructure,
     Positions,
     Scene,
@@ -33,6 +34,8 @@ SCENES: list[Scene] = [
     StripeScene(separations_nm=(0.0,)),
     TableScene(positions_nm=((1250.0, 350.0),)),
     TableScene(positions_nm=((1000.0, 2000.0), (3000.0, 100.0)), scatter_nm=10),
+    MixtureScene(parts=(UniformScene(),), weights=(3.0,)),
+    MixtureScene(parts=(FilamentScene(), ClusterScene(), UniformScene()), weights=(2.0, 1.0, 0.5)),
 ]
 
 
@@ -259,10 +262,64 @@ def test_filaments_in_a_very_small_field() -> None:
     assert field.contains(structure.starts).all()
 
 
+# Two places that lie apart and can be told by their x.
+PLACES = (
+    TableScene(positions_nm=((1000.0, 500.0),)),
+    TableScene(positions_nm=((3000.0, 500.0), (3000.0, 4000.0))),
+)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (30.0, 10.0), (0.001, 0.009)])
+def test_the_parts_of_a_mixture_have_their_shares(weights: tuple[float, float]) -> None:
+    n = 4000
+    structure = MixtureScene(parts=PLACES, weights=weights).realise(FIELD, generator())
+    of_first = structure.sample(n, generator(1))[:, 0] == 1000
+    share = weights[0] / sum(weights)
+    assert structure.shares == pytest.approx((share, 1 - share))
+    assert of_first.sum() == pytest.approx(n * share, abs=5 * np.sqrt(n * share * (1 - share)))
+
+
+def test_the_parts_of_a_mixture_come_in_random_order() -> None:
+    n = 4000
+    structure = MixtureScene(parts=PLACES, weights=(1, 1)).realise(FIELD, generator())
+    of_first = structure.sample(n, generator(2))[:, 0] == 1000
+    # Neighbours in the table are alike as often as not.
+    alike = (of_first[1:] == of_first[:-1]).sum()
+    assert alike == pytest.approx((n - 1) / 2, abs=5 * np.sqrt(n / 4))
+
+
+def test_the_footprint_of_a_mixture_is_where_its_emitters_are() -> None:
+    first, second = (place.realise(FIELD, generator()).footprint_um2 for place in PLACES)
+    assert (first, second) == pytest.approx((0.25, 0.5))
+    structure = MixtureScene(parts=PLACES, weights=(3, 1)).realise(FIELD, generator())
+    assert structure.footprint_um2 == pytest.approx(0.75 * first + 0.25 * second)
+
+
+def test_every_part_of_a_mixture_is_as_it_is_alone() -> None:
+    scene = FilamentScene(filaments=2, radius_nm=0)
+    alone = scene.realise(FIELD, generator(7))
+    mixture = MixtureScene(parts=(scene, StripeScene()), weights=(1, 1))
+    structure = mixture.realise(FIELD, generator(7))
+    lines, stripes = structure.parts
+    assert isinstance(lines, CurveStructure)
+    np.testing.assert_array_equal(lines.starts, alone.starts)
+    # Parts that keep to the camera's field count over field and margin, too.
+    assert stripes.field == FIELD.without_margin()
+    assert structure.field == FIELD
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {"kind": "grid"},
+        {"kind": "mixture", "parts": [], "weights": []},
+        {"kind": "mixture", "parts": [{"kind": "uniform"}], "weights": [0.0]},
+        {"kind": "mixture", "parts": [{"kind": "uniform"}], "weights": [-1.0]},
+        {
+            "kind": "mixture",
+            "parts": [{"kind": "mixture", "parts": [{"kind": "uniform"}], "weights": [1.0]}],
+            "weights": [1.0],
+        },
         {"kind": "table", "positions_nm": []},
         {"kind": "table", "positions_nm": [[1.0, float("nan")]]},
         {"kind": "table", "positions_nm": [[1.0, 2.0, 3.0]]},
@@ -274,4 +331,10 @@ def test_filaments_in_a_very_small_field() -> None:
 )
 def test_impossible_settings_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
+        TypeAdapter(Scene).validate_python(values)
+
+
+def test_a_mixture_has_a_weight_for_each_part() -> None:
+    values = {"kind": "mixture", "parts": [{"kind": "uniform"}], "weights": [1.0, 2.0]}
+    with pytest.raises(ValidationError, match="1 scenes has 2 weights; give one weight for each"):
         TypeAdapter(Scene).validate_python(values)

@@ -29,6 +29,12 @@ class Camera(Protocol):
     def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
         """Return the mean number of photons that gives these counts."""
 
+    def mean_adu(self, photons: float) -> float:
+        """Return the mean counts of a typical pixel that gets so many photons."""
+
+    def noise_line(self) -> tuple[float, float]:
+        """Return (zero in adu, adu per effective photon): variance = slope · (mean - zero)."""
+
 
 def digitise(counts_adu: FloatArray) -> npt.NDArray[np.uint16]:
     """Round counts and clip them to 16 bits, as a camera's converter does."""
@@ -49,6 +55,14 @@ class IdealCamera(Settings):
     def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
         """Return the counts themselves."""
         return np.asarray(counts_adu, np.float64)
+
+    def mean_adu(self, photons: float) -> float:
+        """Return the photons."""
+        return photons
+
+    def noise_line(self) -> tuple[float, float]:
+        """Return the line of Poisson noise."""
+        return 0.0, 1.0
 
 
 class EmccdCamera(Settings):
@@ -99,6 +113,16 @@ class EmccdCamera(Settings):
         counts = np.asarray(counts_adu, np.float64)
         electrons = (counts - self.offset_adu) * self.electrons_per_adu / self.em_gain
         return (electrons - self.spurious_charge_e) / self.quantum_efficiency
+
+    def mean_adu(self, photons: float) -> float:
+        """Return offset and multiplied electrons."""
+        electrons = self.quantum_efficiency * photons + self.spurious_charge_e
+        return self.offset_adu + electrons * self.em_gain / self.electrons_per_adu
+
+    def noise_line(self) -> tuple[float, float]:
+        """Return the line with twice the slope of Poisson noise, moved by the read noise."""
+        slope = 2 * self.em_gain / self.electrons_per_adu
+        return self.offset_adu - (self.read_noise_e / self.electrons_per_adu) ** 2 / slope, slope
 
 
 class ScmosCamera(Settings):
@@ -169,6 +193,15 @@ class ScmosCamera(Settings):
         offset, gain, _ = self.maps(counts_adu.shape[-2:])
         counts = np.asarray(counts_adu, np.float64)
         return (counts - offset) / gain / self.quantum_efficiency
+
+    def mean_adu(self, photons: float) -> float:
+        """Return the counts of a pixel with median offset and gain."""
+        return self.offset_adu + self.gain_adu_per_e * self.quantum_efficiency * photons
+
+    def noise_line(self) -> tuple[float, float]:
+        """Return the line of a pixel with median offset, gain and read noise."""
+        slope = self.gain_adu_per_e
+        return self.offset_adu - slope * self.read_noise_e**2, slope
 
 
 AnyCamera = Annotated[IdealCamera | EmccdCamera | ScmosCamera, Field(discriminator="kind")]

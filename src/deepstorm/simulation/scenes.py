@@ -8,11 +8,11 @@ Positions are in nm from the outer corner of the top-left camera pixel, arrays o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
@@ -169,6 +169,36 @@ class PointStructure:
         """Draw positions at random sites."""
         chosen = self.sites[rng.integers(len(self.sites), size=n)]
         return chosen + rng.normal(0.0, self.scatter_nm, (n, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureStructure:
+    """Several structures in one field.
+
+    Parameters
+    ----------
+    parts : tuple of Structure
+        At least one.
+    shares : tuple of float
+        Part of the emitters that belong to each, sum 1.
+    field : FieldOfView
+    """
+
+    parts: tuple[Structure, ...]
+    shares: tuple[float, ...]
+    field: FieldOfView
+
+    @property
+    def footprint_um2(self) -> float:
+        """Mean area of the structures, each weighing as many emitters as it has."""
+        areas = [part.footprint_um2 for part in self.parts]
+        return float(np.dot(areas, self.shares))
+
+    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw positions from all structures, in random order."""
+        counts = rng.multinomial(n, self.shares)
+        drawn = [part.sample(int(k), rng) for part, k in zip(self.parts, counts, strict=True)]
+        return rng.permutation(np.concatenate(drawn))
 
 
 class UniformScene(Settings):
@@ -367,7 +397,50 @@ class TableScene(Settings):
         return PointStructure(sites, self.scatter_nm, field.without_margin())
 
 
-Scene = Annotated[
+SimpleScene = Annotated[
     UniformScene | FilamentScene | ClusterScene | StripeScene | TableScene,
+    Field(discriminator="kind"),
+]
+
+
+class MixtureScene(Settings):
+    """Several scenes in one field, such as filaments with clusters between them.
+
+    Parameters
+    ----------
+    parts : tuple of scenes
+    weights : tuple of float
+        Relative number of emitters of each part.
+    """
+
+    kind: Literal["mixture"] = "mixture"
+    parts: tuple[SimpleScene, ...] = Field(min_length=1, max_length=100)
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if len(self.parts) != len(self.weights):
+            raise ValueError(
+                f"a mixture of {len(self.parts)} scenes has {len(self.weights)} weights; "
+                "give one weight for each part"
+            )
+        return self
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> MixtureStructure:
+        """Realise every part.
+
+        Densities count over the field with its margin, also where a part keeps to the camera's
+        field.
+        """
+        total = sum(self.weights)
+        return MixtureStructure(
+            tuple(part.realise(field, rng) for part in self.parts),
+            tuple(weight / total for weight in self.weights),
+            field,
+        )
+
+
+Scene = Annotated[
+    UniformScene | FilamentScene | ClusterScene | StripeScene | TableScene | MixtureScene,
     Field(discriminator="kind"),
 ]
