@@ -100,6 +100,128 @@ class Localizations:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What microscope and camera do to an emitter, as far as a network needs to know.
+
+    Every camera is described as one that counts *effective photons*, whose variance equals their
+    mean: an excess noise factor is part of ``adu_per_photon``, and the variance of read noise
+    counts as background.
+
+    Parameters
+    ----------
+    zero_adu : float
+        Counts at which the variance of the noise, as a line over the mean counts, is zero: the
+        camera's offset less its read noise's variance over ``adu_per_photon``.
+    adu_per_photon : float
+        Counts per effective photon: the slope of the variance over the mean.
+    sigma_px : float
+        Standard deviation of the PSF, as a Gaussian, in camera pixels.
+    """
+
+    zero_adu: float
+    adu_per_photon: float
+    sigma_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that was measured, and how well.
+
+    Parameters
+    ----------
+    value : float
+        Finite in any case.
+    uncertainty : float
+        One standard deviation; 0 for what was given, infinite for what could not be measured at
+        all, where ``value`` is an assumption.
+    """
+
+    value: float
+    uncertainty: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a raw movie says of its camera, optics and emitters.
+
+    Photons are effective ones throughout, as in :class:`Instrument`: the variance of their number
+    equals its mean. For an EMCCD, whose excess noise factor is 2, they are half of the detected
+    ones.
+
+    Parameters
+    ----------
+    adu_per_photon, zero_adu, sigma_px : Estimate
+        See :class:`Instrument`.
+    background_photons : Estimate
+        Mean light per camera pixel and frame that does not come from blinking emitters, together
+        with the variance of the read noise.
+    background_unevenness : Estimate
+        Relative standard deviation over the field of the smooth part of the background.
+    signal_photons : Estimate
+        Mean photons of an emitter in a frame.
+    density_per_px : Estimate
+        Mean number of emitters that are on in a frame, per camera pixel.
+    drift_px : Estimate
+        Distance between the places of the sample in the first and in the last frame.
+    hot_pixels, dead_pixels : ndarray of bool, shape (y, x)
+        Pixels that are bright, or that do not respond, in every frame.
+    frames : int
+        Number of frames that were looked at.
+    pixel_size_nm : float, optional
+        Size of a camera pixel in the sample.
+    read_noise_photons : Estimate, optional
+        Standard deviation of the read noise; known where the camera's offset was given.
+    excess_noise_factor : Estimate, optional
+        Known where the gain in counts per electron was given.
+    notes : tuple of str
+        What was assumed for want of a measurement, as sentences.
+    """
+
+    adu_per_photon: Estimate
+    zero_adu: Estimate
+    sigma_px: Estimate
+    background_photons: Estimate
+    background_unevenness: Estimate
+    signal_photons: Estimate
+    density_per_px: Estimate
+    drift_px: Estimate
+    hot_pixels: BoolArray
+    dead_pixels: BoolArray
+    frames: int
+    pixel_size_nm: float | None = None
+    read_noise_photons: Estimate | None = None
+    excess_noise_factor: Estimate | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def instrument(self) -> Instrument:
+        """Camera and optics alone, as a network takes them."""
+        return Instrument(self.zero_adu.value, self.adu_per_photon.value, self.sigma_px.value)
+
+    @property
+    def density_per_um2(self) -> Estimate | None:
+        """Emitters that are on in a frame, per µm², where the pixel size is known."""
+        return self._in_lengths(self.density_per_px, -2, 1000)
+
+    @property
+    def drift_nm(self) -> Estimate | None:
+        """The drift in nm, where the pixel size is known."""
+        return self._in_lengths(self.drift_px, 1, 1)
+
+    @property
+    def sigma_nm(self) -> Estimate | None:
+        """Standard deviation of the PSF in nm, where the pixel size is known."""
+        return self._in_lengths(self.sigma_px, 1, 1)
+
+    def _in_lengths(self, in_px: Estimate, power: int, unit_nm: float) -> Estimate | None:
+        """Convert from a power of camera pixels to that of a unit of length."""
+        if self.pixel_size_nm is None:
+            return None
+        factor = (self.pixel_size_nm / unit_nm) ** power
+        return Estimate(in_px.value * factor, in_px.uncertainty * factor)
+
+
 def histogram_image(
     localizations: Localizations, shape: tuple[int, int], pixel_size_nm: float
 ) -> npt.NDArray[np.float32]:
@@ -139,6 +261,8 @@ class Reconstruction:
         Size of a super-resolution pixel.
     widefield : ndarray of float32, shape (y, x)
         Mean of the camera frames.
+    posterior : ndarray of float32, shape (y, x), optional
+        The same before any sharpening: the sum of what the frames say on their own.
     localizations : Localizations, optional
         Where they were asked for.
     record : dict
@@ -148,5 +272,6 @@ class Reconstruction:
     image: npt.NDArray[np.float32]
     pixel_size_nm: float
     widefield: npt.NDArray[np.float32]
+    posterior: npt.NDArray[np.float32] | None = None
     localizations: Localizations | None = None
     record: dict[str, Any] = field(default_factory=dict)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
+from deepstorm.files import written_whole
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from PIL import Image, ImageDraw, ImageFont
 
 RgbArray = npt.NDArray[np.uint8]
@@ -20,6 +26,8 @@ RgbArray = npt.NDArray[np.uint8]
 _GAMMA = 0.7
 """Below 1, so that a thin filament is seen beside a bright crossing of several."""
 _BAR_FRACTION = 0.2
+_PANELS_PER_ROW = 3
+_LONGEST_IMAGE_PX = 1024
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -149,3 +157,103 @@ def titled(picture: Image.Image, title: str, text_height: int) -> Image.Image:
         title = title[:-2].rstrip() + "…"
     ImageDraw.Draw(whole).text((picture.width / 2, band / 2), title, _WHITE, letters, anchor="mm")
     return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points of a diagram, or a line through them.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+    label : str
+        For the legend; none where empty.
+    is_line : bool
+        Whether the points are joined rather than marked.
+    """
+
+    x: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+    label: str
+    is_line: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A diagram of curves, or an image with its colours explained.
+
+    Parameters
+    ----------
+    title, x_label, y_label : str
+    curves : tuple of Curve
+    is_logarithmic : bool
+        Whether y is.
+    image : ndarray, shape (y, x), optional
+        Drawn in place of curves.
+    unit : str
+        Of the image's values.
+    field : tuple of int, optional
+        Size (y, x) of what the image shows, in the unit of its axes; its own pixels where absent.
+    marks : ndarray, shape (n, 2), optional
+        Places (x, y) on the image, from the outer corner of its first pixel.
+    """
+
+    title: str
+    x_label: str = ""
+    y_label: str = ""
+    curves: tuple[Curve, ...] = ()
+    is_logarithmic: bool = False
+    image: npt.NDArray[Any] | None = None
+    unit: str = ""
+    field: tuple[int, int] | None = None
+    marks: npt.NDArray[Any] | None = None
+
+
+def draw_panels(
+    path: str | os.PathLike[str], panels: Sequence[Panel], *, title: str, overwrite: bool = False
+) -> None:
+    """Write a PNG picture of diagrams and images, three in a row.
+
+    Raises
+    ------
+    InputError
+        If the file may not be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(len(panels) / _PANELS_PER_ROW)
+    figure = Figure(figsize=(4.4 * _PANELS_PER_ROW, 3.6 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, parse_math=False)
+    for number, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, _PANELS_PER_ROW, number)
+        axes.set_title(panel.title, fontsize=10)
+        if panel.image is None:
+            _draw_curves(axes, panel)
+        else:
+            _draw_image(figure, axes, panel, panel.image)
+    with written_whole(path, overwrite=overwrite) as partial:
+        figure.savefig(partial, dpi=110)
+
+
+def _draw_curves(axes: Axes, panel: Panel) -> None:
+    for curve in panel.curves:
+        style = "-" if curve.is_line else "o"
+        axes.plot(curve.x, curve.y, style, markersize=4, label=curve.label)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    shown = [curve.y for curve in panel.curves]
+    if panel.is_logarithmic and any((y > 0).any() for y in shown):
+        axes.set_yscale("log")
+    if any(curve.label for curve in panel.curves):
+        axes.legend(fontsize=8)
+
+
+def _draw_image(figure: Figure, axes: Axes, panel: Panel, image: npt.NDArray[Any]) -> None:
+    shown, _ = shrunk(image, _LONGEST_IMAGE_PX)
+    height, width = panel.field if panel.field is not None else image.shape
+    drawn = axes.imshow(shown, cmap="viridis", extent=(0, width, height, 0))
+    figure.colorbar(drawn, ax=axes, label=panel.unit, shrink=0.8)
+    if panel.marks is not None and len(panel.marks):
+        axes.plot(panel.marks[:, 0], panel.marks[:, 1], "rs", fillstyle="none", markersize=7)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deepstorm.calibration import HotPixels, find_hot_pixels
+from deepstorm.calibration.faults import HotPixels, find_hot_pixels
 from deepstorm.io.movies import open_movie
 from deepstorm.simulation.blinking import Brightness, IndependentBlinking, SwitchingBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera

@@ -1,4 +1,4 @@
-"""What a raw movie says of its own camera."""
+"""Faulty pixels of a camera, found in a raw movie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.stats import chi2
 
 from deepstorm.structures import BoolArray, FloatArray, IntArray
 
@@ -19,6 +20,10 @@ CORNER_RATIO = 20.0
 NOISE_MULTIPLE = 10.0
 # With fewer frames, time alone does not tell a fault from a photon or two.
 FEW_FRAMES = 8
+# A dead pixel has less than this part of its steadiest neighbour's variance, and chance gives less
+# variance than that with this probability only.
+DEAD_RATIO = 0.1
+DEAD_CHANCE = 1e-8
 
 _RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
 
@@ -80,6 +85,29 @@ def find_hot_pixels(frames: FloatArray | IntArray) -> HotPixels:
     ratio[np.ix_([0, -1], [0, -1])] = CORNER_RATIO
     from_neighbours = ratio * np.clip(brightest - neighbourhood, 0, None)
     return HotPixels(excess > from_neighbours + NOISE_MULTIPLE * noise)
+
+
+def find_dead_pixels(frames: FloatArray | IntArray) -> BoolArray:
+    """Find pixels that do not respond: darker and far steadier than all of their neighbours.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        With fewer than eight, none are found.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+    """
+    count = len(frames)
+    if count < FEW_FRAMES:
+        return np.zeros(frames.shape[1:], bool)
+    mean, variance = frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)
+    darkest = ndimage.minimum_filter(mean, footprint=_RING, mode="constant", cval=np.inf)
+    steadiest = ndimage.minimum_filter(variance, footprint=_RING, mode="constant", cval=np.inf)
+    by_chance = chi2.ppf(DEAD_CHANCE, count - 1) / (count - 1)
+    limit = min(DEAD_RATIO, float(by_chance)) * steadiest
+    return np.asarray((mean < darkest) & (variance < limit) & np.isfinite(limit))
 
 
 def _mean_light(frames: FloatArray | IntArray) -> tuple[FloatArray, FloatArray]:

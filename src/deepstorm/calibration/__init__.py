@@ -1,0 +1,1 @@
+"""What a raw movie says of its own camera, optics and emitters."""

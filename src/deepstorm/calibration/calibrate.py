@@ -1,0 +1,217 @@
+"""Everything that a raw movie says of its camera, optics and emitters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.calibration.assumption import Examination, KnownValues, assumed_examination
+from deepstorm.calibration.background import background_map, unevenness
+from deepstorm.calibration.brightness import Brightness, measure_brightness
+from deepstorm.calibration.drift import measure_drift
+from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
+from deepstorm.calibration.sample import Sample
+from deepstorm.calibration.spectrum import Spectrum, SpectrumFit, fit_spectrum, fluctuation_spectrum
+from deepstorm.calibration.transfer import TransferCurve, TransferFit, fit_transfer, transfer_curve
+from deepstorm.calibration.zero import ZeroPrior
+from deepstorm.structures import Calibration, Estimate, FloatArray, IntArray
+
+DoubleArray = npt.NDArray[np.float64]
+
+
+# Smaller fields than this hold hardly a whole spot.
+SMALLEST_FIELD_PX = 8
+
+
+def calibrate_frames(
+    frames: npt.NDArray[Any],
+    *,
+    known: KnownValues | None = None,
+    frame_numbers: IntArray | None = None,
+) -> Calibration:
+    """Estimate camera, optics and emitters from raw frames alone.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Real numbers, finite: frames of one movie, spread over it; some 200 do.
+    known : KnownValues, optional
+        What need not be measured.
+    frame_numbers : ndarray of int, shape (frame,), optional
+        Where in the movie the frames are from, ascending; consecutive ones where absent.
+
+    Returns
+    -------
+    Calibration
+        Always usable: finite, with positive ``adu_per_photon`` and ``sigma_px``. What could not be
+        measured is an assumption with a large uncertainty.
+    """
+    return examine_frames(frames, known=known, frame_numbers=frame_numbers).calibration
+
+
+def examine_frames(
+    frames: npt.NDArray[Any],
+    *,
+    known: KnownValues | None = None,
+    frame_numbers: IntArray | None = None,
+) -> Examination:
+    """Do as :func:`calibrate_frames`, and return the curves as well."""
+    given = known if known is not None else KnownValues()
+    numbers = frame_numbers if frame_numbers is not None else np.arange(len(frames))
+    if min(frames.shape[1:]) < SMALLEST_FIELD_PX or frames.min() == frames.max():
+        return assumed_examination(frames, given, numbers)
+    hot, dead = find_hot_pixels(frames), find_dead_pixels(frames)
+    faults = HotPixels(hot.mask | dead)
+    whole = faults.repair(frames) if faults.mask.any() else frames
+    sample = Sample.cut(whole)
+    rng = np.random.default_rng(0)
+    spectrum = fluctuation_spectrum(sample)
+    optics = fit_spectrum(spectrum, given.sigma_px, rng)
+    curve = transfer_curve(sample)
+    slope, zero = _in_sample_units(given, sample)
+    prior = ZeroPrior.of(frames, sample, curve.darkest)
+    camera = fit_transfer(curve, optics.sigma_px.value, slope, zero, rng, prior)
+    sigma_px = optics.sigma_px.value
+    bright = measure_brightness(_in_photons(sample.patches, camera), sigma_px)
+    scaled = (np.asarray(whole, np.float32) - np.float32(sample.level_adu)) / sample.scale_adu
+    photons = _in_photons(scaled.astype(np.float32), camera)
+    calibration = Calibration(
+        adu_per_photon=_scaled(camera.slope, sample.scale_adu),
+        zero_adu=_scaled(camera.zero, sample.scale_adu, sample.level_adu),
+        sigma_px=optics.sigma_px,
+        background_photons=_with_camera_error(bright.background_photons, camera),
+        background_unevenness=unevenness(photons, sigma_px, bright),
+        signal_photons=_with_relative_error(bright.signal_photons, camera.slope),
+        density_per_px=bright.density_per_px,
+        drift_px=measure_drift(photons, numbers),
+        hot_pixels=hot.mask,
+        dead_pixels=dead,
+        frames=len(frames),
+        pixel_size_nm=given.pixel_size_nm,
+    )
+    calibration = _with_noise(calibration, given)
+    calibration = replace(calibration, notes=_notes(calibration, camera, given))
+    return _examination(
+        calibration, sample, photons, numbers, (curve, camera), (spectrum, optics), bright
+    )
+
+
+def _in_sample_units(given: KnownValues, sample: Sample) -> tuple[float | None, float | None]:
+    slope, zero = given.adu_per_photon, given.zero_adu
+    return (
+        None if slope is None else slope / sample.scale_adu,
+        None if zero is None else (zero - sample.level_adu) / sample.scale_adu,
+    )
+
+
+def _in_photons(values: npt.NDArray[np.float32], camera: TransferFit) -> npt.NDArray[np.float32]:
+    return (values - np.float32(camera.zero.value)) / np.float32(camera.slope.value)
+
+
+def _scaled(estimate: Estimate, factor: float, shift: float = 0.0) -> Estimate:
+    return Estimate(estimate.value * factor + shift, estimate.uncertainty * factor)
+
+
+def _with_camera_error(background: Estimate, camera: TransferFit) -> Estimate:
+    """Add what the camera's uncertainty means for the background.
+
+    The background is (dark - zero) / slope, and an error of the slope turns the line around its
+    pivot, so that the zero goes along.
+    """
+    slope, zero = camera.slope, camera.zero
+    at_pivot = (camera.pivot - zero.value) / slope.value if zero.uncertainty > 0 else 0.0
+    by_slope = (background.value + at_pivot) * slope.uncertainty / slope.value
+    turned = at_pivot * slope.uncertainty
+    moved = np.sqrt(max(zero.uncertainty**2 - turned**2, 0.0)) / slope.value
+    parts = np.array([background.uncertainty, by_slope, moved])
+    return Estimate(background.value, float(np.sqrt((parts**2).sum())))
+
+
+def _with_relative_error(estimate: Estimate, slope: Estimate) -> Estimate:
+    error = np.hypot(estimate.uncertainty, slope.uncertainty / slope.value * estimate.value)
+    return Estimate(estimate.value, float(error))
+
+
+def _with_noise(calibration: Calibration, given: KnownValues) -> Calibration:
+    """Add read noise and excess noise, as far as given values let them be known."""
+    slope, zero = calibration.adu_per_photon, calibration.zero_adu
+    read = excess = None
+    if given.offset_adu is not None:
+        variance = (given.offset_adu - zero.value) / slope.value
+        error = float(np.hypot(zero.uncertainty, variance * slope.uncertainty)) / slope.value
+        noise = float(np.sqrt(max(variance, 0.0)))
+        read = Estimate(noise, float(min(error / (2 * max(noise, 1e-12)), np.sqrt(error))))
+    if given.adu_per_electron is not None:
+        excess = _scaled(slope, 1 / given.adu_per_electron)
+    return replace(calibration, read_noise_photons=read, excess_noise_factor=excess)
+
+
+def _notes(calibration: Calibration, camera: TransferFit, given: KnownValues) -> tuple[str, ...]:
+    """Say what was assumed."""
+    sigma, signal = calibration.sigma_px, calibration.signal_photons
+    background = calibration.background_photons
+    said = {
+        "The brightness hardly varies, so that the photons per count are a guess: give "
+        "adu_per_photon or zero_adu.": not camera.is_measured,
+        "The emitters are too faint for the width of the PSF: sigma_px is mostly what microscopes "
+        "usually have.": sigma.uncertainty > 0.2 * sigma.value,
+        "The emitters' brightness and density cannot be told apart.": signal.uncertainty
+        > 0.5 * signal.value,
+        "The background is not to be told from the emitters' light.": background.uncertainty
+        > 0.5 * abs(background.value),
+        "The movie is too short or too even for drift.": not np.isfinite(
+            calibration.drift_px.uncertainty
+        ),
+        "An excess noise factor is part of adu_per_photon; give the gain in counts per electron to "
+        "know it.": given.adu_per_electron is None,
+        "Read noise is part of zero_adu and the background; give the camera's offset to know it.": (
+            given.offset_adu is None
+        ),
+    }
+    return tuple(sentence for sentence, holds in said.items() if holds)
+
+
+def _examination(
+    calibration: Calibration,
+    sample: Sample,
+    photons: FloatArray,
+    numbers: IntArray,
+    transfer: tuple[TransferCurve, TransferFit],
+    optics: tuple[Spectrum, SpectrumFit],
+    bright: Brightness,
+) -> Examination:
+    """Collect the curves, in units for people."""
+    curve, camera = transfer
+    spectrum, fit = optics
+    counts = curve.counts.sum(axis=0)
+    kept = counts > 0
+    mean, variance = (
+        sums.sum(axis=0)[kept] / counts[kept] for sums in (curve.mean, curve.variance)
+    )
+    scale = sample.scale_adu
+    few = len(photons) < 2
+    level = np.full((1, 1), calibration.background_photons.value)
+    per_photon = camera.slope.value**2
+    return Examination(
+        calibration=calibration,
+        transfer_adu=np.stack(
+            [
+                mean * scale + sample.level_adu,
+                variance * scale**2,
+                (variance - camera.extra) * scale**2,
+            ],
+            axis=1,
+        ),
+        frequency=spectrum.frequency,
+        power=spectrum.power.mean(axis=0) / per_photon,
+        model=fit.model / per_photon,
+        mean_photons=photons.mean(axis=0, dtype=np.float64),
+        background=level
+        if few
+        else background_map(photons, fit.sigma_px.value, bright.squared_brightness.value),
+        course_photons=photons.mean(axis=(1, 2), dtype=np.float64),
+        frame_numbers=numbers,
+    )
