@@ -24,7 +24,7 @@ width = 4
 deep_width = 8
 upsampling = 4
 [scaling]
-kind = "asinh"
+kind = "photons"
 [examples]
 kind = "simulated"
 patch_px = 12
@@ -53,7 +53,7 @@ def test_a_recipe_becomes_a_network(recipe: Path, tmp_path: Path) -> None:
     assert made == output
     network, card = load_network(output)
     assert (network.upsampling, card.name) == (4, "tiny")
-    assert card.validity["sigma_px"] == (0.85, 1.7)
+    assert card.validity["sigma_px"] == (0.8, 2.2)
     assert steps == [1, 2, 3, 4]
 
 

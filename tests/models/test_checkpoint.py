@@ -26,16 +26,19 @@ from deepstorm.models.checkpoint import (
 )
 from deepstorm.models.deepstorm import DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.scaling import AsinhScaling, MinMaxScaling, Scaling
+from deepstorm.models.refinement import SUMS, RefinementSettings
+from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 
 
 def card_of(network: NetworkSettings, scaling: Scaling | None = None) -> NetworkCard:
+    told = network.kind == "native" and network.channels == 3
+    scaling = scaling or (PhotonScaling(percentile=20.0) if told else MinMaxScaling())
     return NetworkCard(
         name="tiny µ",
         network=network,
-        scaling=scaling or AsinhScaling(softness=3.0),
+        scaling=scaling,
         validity={"sigma_px": (0.9, 1.7)},
         training={"steps": 10, "losses": [1.0, 0.5], "note": None},
         package_version="0.1.0",
@@ -66,7 +69,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.mark.parametrize(
     ("settings", "scaling"),
     [
-        (TINY, AsinhScaling(high_percentile=99.0)),
+        (TINY, PhotonScaling(percentile=5.0)),
         (DeepStormNetworkSettings(upsampling=1), MinMaxScaling(mean=0.3)),
     ],
     ids=["native", "deepstorm"],
@@ -75,7 +78,8 @@ def test_a_network_comes_back_bit_for_bit(
     tmp_path: Path, settings: NetworkSettings, scaling: Scaling
 ) -> None:
     network, card = built(settings, seed=3), card_of(settings, scaling)
-    frames = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randn(2, network.channels, 8, 8, generator=generator)
     with torch.no_grad():
         network(frames)  # moves the statistics of batch normalization
         network.eval()
@@ -90,7 +94,7 @@ def test_a_network_comes_back_bit_for_bit(
 
 def test_a_loaded_network_can_be_trained_further(path: Path) -> None:
     network, _ = load_network(path)
-    network(torch.zeros(1, 1, 8, 8)).sum().backward()
+    network(torch.zeros(1, 3, 8, 8)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
@@ -197,7 +201,8 @@ def test_odd_versions_are_refused(path: Path, version: object) -> None:
         ({"colour": "red"}, "'colour': Extra inputs are not permitted"),
         ({"network": {"kind": "native", "depth": 3}}, "'network.native.depth': Extra inputs"),
         ({"network": {"kind": "transformer"}}, "'network'"),
-        ({"scaling": {"kind": "asinh", "softness": -1}}, "'scaling.asinh.softness'"),
+        ({"scaling": {"kind": "photons", "percentile": -1}}, "'scaling.photons.percentile'"),
+        ({"scaling": {"kind": "asinh"}}, "'scaling'"),
         ({"validity": {"sigma_px": [1.0]}}, "'validity.sigma_px"),
         ({"validity": {"sigma_px": [1.0, float("nan")]}}, "'validity.sigma_px.1'"),
         ({"name": "x" * 201}, "'name'"),
@@ -216,13 +221,20 @@ def test_cards_that_do_not_fit_are_refused(
     [
         NativeNetworkSettings(width=8, deep_width=8, upsampling=2),
         NativeNetworkSettings(width=4, deep_width=8, upsampling=8),
+        NativeNetworkSettings(width=4, deep_width=8, upsampling=2, channels=1),
         DeepStormNetworkSettings(),
     ],
     ids=str,
 )
 def test_weights_of_another_architecture_are_refused(path: Path, other: NetworkSettings) -> None:
-    rewrite(path, lambda card: card.update(network=other.model_dump()))
+    rewrite(path, lambda card: card.update(card_of(other).model_dump(mode="json")))
     with pytest.raises(InputError, match="do not fit the network its header describes"):
+        load_network(path)
+
+
+def test_frames_of_other_channels_than_the_network_takes_are_refused(path: Path) -> None:
+    rewrite(path, lambda card: card.update(scaling={"kind": "minmax"}))
+    with pytest.raises(InputError, match=r"gives frames of 1 channel.*the network takes 3"):
         load_network(path)
 
 
@@ -325,3 +337,44 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_checksum_is_sha256(path: Path) -> None:
     assert file_checksum(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+REFINEMENT = RefinementSettings(width=4, half_width=4, quarter_width=4)
+
+
+def refined_file(path: Path, card: NetworkCard) -> Network:
+    """Write a network with a refiner, and return it."""
+    network = built(TINY, seed=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        network.refiner = REFINEMENT.build().eval()
+    save_network(path, network, card)
+    return network
+
+
+def test_a_refiner_comes_back_with_its_network(tmp_path: Path) -> None:
+    card = card_of(TINY).model_copy(update={"refinement": REFINEMENT})
+    network = refined_file(tmp_path / "a.safetensors", card)
+    loaded, found = load_network(tmp_path / "a.safetensors")
+    assert found == card
+    assert loaded.refiner is not None
+    assert network.refiner is not None
+    assert not loaded.refiner.training
+    sums = torch.rand(1, SUMS, 12, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(loaded.refiner(sums), network.refiner(sums))
+
+
+def test_a_network_without_a_refiner_has_none(path: Path) -> None:
+    network, card = load_network(path)
+    assert network.refiner is None
+    assert card.refinement is None
+
+
+def test_card_and_weights_agree_on_the_refiner(path: Path) -> None:
+    rewrite(path, lambda card: card.update(refinement=REFINEMENT.model_dump()))
+    with pytest.raises(InputError, match="first difference: 'refiner"):
+        load_network(path)
+    refined_file(path.with_name("b.safetensors"), card_of(TINY))
+    with pytest.raises(InputError, match="first difference: 'refiner"):
+        load_network(path.with_name("b.safetensors"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from deepstorm.config import validated
 from deepstorm.errors import InputError
-from deepstorm.models.scaling import AsinhScaling, MinMaxScaling
-from deepstorm.simulation.scenes import Scene, UniformScene
-from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
+from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
+from deepstorm.simulation.blinking import AnyBlinking, SwitchingBlinking
+from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera
+from deepstorm.simulation.psf import GaussianPsf
+from deepstorm.simulation.scenes import MixtureScene, Scene, UniformScene
+from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 from deepstorm.training import examples as module
 from deepstorm.training.examples import (
@@ -21,8 +25,10 @@ from deepstorm.training.examples import (
     Batch,
     SimulatedExamples,
     coverage,
+    draw_blinking,
     draw_camera,
     draw_scene,
+    draw_simple_scene,
     spike_images,
 )
 
@@ -30,7 +36,7 @@ SMALL = SimulatedExamples(patch_px=16, scenes=3, frames_per_scene=2)
 
 
 def batch(seed: int = 0, step: int = 0, stream: int = TRAINING) -> Batch:
-    return SMALL.prepare(AsinhScaling(), 8, seed).batch(step, stream)
+    return SMALL.prepare(PhotonScaling(), 8, seed).batch(step, stream)
 
 
 def same(first: Batch, second: Batch) -> bool:
@@ -41,7 +47,7 @@ def same(first: Batch, second: Batch) -> bool:
 
 def test_a_batch_has_the_shapes_that_it_says() -> None:
     made = batch()
-    assert made.frames.shape == (6, 1, 16, 16)
+    assert made.frames.shape == (6, 3, 16, 16)
     assert made.spikes.shape == (6, 1, 128, 128)
     assert made.frames.dtype == made.spikes.dtype == np.float32
     assert np.isfinite(made.frames).all()
@@ -49,7 +55,7 @@ def test_a_batch_has_the_shapes_that_it_says() -> None:
 
 @pytest.mark.parametrize("upsampling", [1, 3, 8])
 def test_spikes_follow_the_upsampling(upsampling: int) -> None:
-    made = SMALL.prepare(AsinhScaling(), upsampling, 0).batch(0)
+    made = SMALL.prepare(PhotonScaling(), upsampling, 0).batch(0)
     assert made.spikes.shape == (6, 1, 16 * upsampling, 16 * upsampling)
     assert made.spikes.sum() == batch().spikes.sum()
 
@@ -57,7 +63,7 @@ def test_spikes_follow_the_upsampling(upsampling: int) -> None:
 def test_seed_stream_and_step_decide_a_batch() -> None:
     assert same(batch(3, 5, VALIDATION), batch(3, 5, VALIDATION))
     # A source that has given other batches before gives the same one again.
-    source = SMALL.prepare(AsinhScaling(), 8, 3)
+    source = SMALL.prepare(PhotonScaling(), 8, 3)
     for step in (0, 7):
         source.batch(step)
     assert same(source.batch(5, VALIDATION), batch(3, 5, VALIDATION))
@@ -72,21 +78,21 @@ def test_other_seeds_streams_and_steps_give_other_batches() -> None:
 
 
 def test_numpys_global_generator_is_left_alone() -> None:
-    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     first = batch()
     np.random.seed(5)  # noqa: NPY002
     assert same(batch(), first)
     np.random.set_state(state)  # noqa: NPY002
     batch()
     after: Any = np.random.get_state(legacy=False)  # noqa: NPY002
-    assert after["state"]["pos"] == state["state"]["pos"]  # type: ignore[call-overload,index]
+    assert after["state"]["pos"] == state["state"]["pos"]
 
 
 @given(st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_spikes_are_the_true_emitters_within_the_field(seed: int) -> None:
     one = SimulatedExamples(patch_px=16, scenes=1, frames_per_scene=4)
-    made = one.prepare(AsinhScaling(), 8, seed).batch(2)
+    made = one.prepare(PhotonScaling(), 8, seed).batch(2)
     rng = np.random.default_rng([seed, TRAINING, 2])
     movie = simulate_movie(one.draw_settings(rng), rng)
     per_frame = np.bincount(movie.truth.frame, minlength=4)
@@ -94,13 +100,16 @@ def test_spikes_are_the_true_emitters_within_the_field(seed: int) -> None:
     assert len(movie.truth) <= len(movie.emitters)
 
 
-@pytest.mark.parametrize("scaling", [AsinhScaling(), MinMaxScaling(mean=0.2)])
-def test_the_scaling_is_fitted_to_each_short_movie(scaling: AsinhScaling | MinMaxScaling) -> None:
+@pytest.mark.parametrize("scaling", [PhotonScaling(), MinMaxScaling(mean=0.2)])
+def test_the_scaling_is_fitted_to_each_short_movie(scaling: Scaling) -> None:
     one = SimulatedExamples(patch_px=16, scenes=1, frames_per_scene=4)
     source = one.prepare(scaling, 8, 1)
     rng = np.random.default_rng([1, TRAINING, 0])
-    frames = np.concatenate(list(simulate_movie(one.draw_settings(rng), rng).frames()))
-    np.testing.assert_array_equal(source.batch(0).frames[:, 0], scaling.fit(frames).apply(frames))
+    drawn_settings = one.draw_settings(rng)
+    frames = np.concatenate(list(simulate_movie(drawn_settings, rng).frames()))
+    told = one.told_instrument(drawn_settings, rng)
+    expected = scaling.fit(frames, told).apply(frames)
+    np.testing.assert_array_equal(source.batch(0).frames, expected)
     assert source.scaling == scaling
 
 
@@ -120,6 +129,7 @@ def test_scenes_stay_within_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         "brightness_spread": [one.brightness.relative_spread for one in found],
         "background_photons": [one.background.mean_photons for one in found],
         "unevenness": [one.background.unevenness for one in found],
+        "psf_spread": [one.psf.relative_spread for one in found],
     }
     for name, drawn_values in values.items():
         low, high = getattr(examples, name)
@@ -129,6 +139,33 @@ def test_scenes_stay_within_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         share = (np.log if log else np.asarray)([low, high, *drawn_values])
         share = (share[2:] - share[0]) / (share[1] - share[0])
         assert share.min() < 1 / 3 < 2 / 3 < share.max(), name
+
+
+def shares_of_thirds(values: list[float]) -> npt.NDArray[np.float64]:
+    """Parts of values that lie in the three thirds of (1, e³), on a logarithmic scale."""
+    return np.bincount(np.log(values).astype(int), minlength=3) / len(values)
+
+
+def test_the_middle_of_a_range_and_high_densities_are_drawn_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "coverage", lambda settings, rng: 1.0)
+    limits = (1.0, float(np.exp(3)))
+    examples = SimulatedExamples(patch_px=8, local_density_per_um2=limits, mean_photons=limits)
+    found = drawn(examples, 1500)
+    # Five standard errors of a binomial share of about a half.
+    photons = shares_of_thirds([one.brightness.mean_photons for one in found])
+    np.testing.assert_allclose(photons, [2 / 9, 5 / 9, 2 / 9], atol=5 * 0.013)
+    density = shares_of_thirds([one.density_per_um2 for one in found])
+    np.testing.assert_allclose(density, [1 / 9, 3 / 9, 5 / 9], atol=5 * 0.013)
+
+
+def test_backgrounds_do_not_drown_the_emitters() -> None:
+    examples = SimulatedExamples(patch_px=8, background_share=0.02)
+    found = drawn(examples)
+    share = [one.background.mean_photons / one.brightness.mean_photons for one in found]
+    assert max(share) == pytest.approx(0.02)
+    assert min(share) < 0.01
 
 
 def test_a_range_of_one_value_is_that_value() -> None:
@@ -163,10 +200,85 @@ def test_coverage_is_a_part_of_the_field(seed: int) -> None:
 def test_all_kinds_of_scenes_and_cameras_are_drawn() -> None:
     rng = np.random.default_rng(0)
     scenes = [draw_scene(rng) for _ in range(60)]
-    assert {scene.kind for scene in scenes} == {"uniform", "clusters", "filaments"}
+    assert {scene.kind for scene in scenes} == {"uniform", "clusters", "filaments", "mixture"}
     bundles = [scene for scene in scenes if getattr(scene, "spacing_nm", 0) > 0]
     assert 0 < len(bundles) < 60
     assert {draw_camera(rng).kind for _ in range(20)} == {"emccd", "scmos"}
+
+
+def test_one_scene_in_five_is_a_mixture_of_two_or_three() -> None:
+    rng = np.random.default_rng(1)
+    scenes = [draw_scene(rng) for _ in range(1000)]
+    mixtures = [scene for scene in scenes if isinstance(scene, MixtureScene)]
+    assert len(mixtures) == pytest.approx(200, abs=5 * np.sqrt(1000 * 0.2 * 0.8))
+    assert {len(scene.parts) for scene in mixtures} == {2, 3}
+    # No part is so rare that it goes unseen.
+    shares = [min(scene.weights) / sum(scene.weights) for scene in mixtures]
+    assert min(shares) >= 0.1 / 2.1
+    kinds = {part.kind for scene in mixtures for part in scene.parts}
+    assert kinds == {"uniform", "clusters", "filaments"}
+
+
+def test_simple_scenes_are_drawn_with_their_shares() -> None:
+    rng = np.random.default_rng(2)
+    scenes = [draw_simple_scene(rng) for _ in range(2000)]
+    bundles = [scene for scene in scenes if getattr(scene, "spacing_nm", 0) > 0]
+    counts = Counter(scene.kind for scene in scenes)
+    found = [counts[kind] / 2000 for kind in ("uniform", "filaments", "clusters")]
+    assert found == pytest.approx([0.3, 0.55, 0.15], abs=5 * 0.0112)
+    assert len(bundles) / 2000 == pytest.approx(0.2, abs=5 * 0.0112)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_emitters_switch_in_their_share_of_the_scenes(share: float) -> None:
+    rng = np.random.default_rng(3)
+    found = [draw_blinking(share, rng) for _ in range(500)]
+    switching = [one for one in found if isinstance(one, SwitchingBlinking)]
+    error = np.sqrt(500 * share * (1 - share))
+    assert len(switching) == pytest.approx(500 * share, abs=5 * error)
+    assert all(0.3 <= one.mean_on_frames <= 5 for one in switching)
+    assert len({one.kind for one in drawn_blinking(share)}) == (1 if share in (0, 1) else 2)
+
+
+def drawn_blinking(share: float) -> list[AnyBlinking]:
+    examples = SimulatedExamples(patch_px=8, switching_share=share)
+    return [one.blinking for one in drawn(examples, 40)]
+
+
+def told(camera: AnyCamera, error: float, count: int) -> npt.NDArray[np.float64]:
+    """Logarithms of what the scaling is told over the truth: gain, background, width."""
+    examples = SimulatedExamples(calibration_error=error)
+    simulated = SimulationSettings(
+        camera=camera, psf=GaussianPsf(sigma_nm=130), background=Background(mean_photons=30)
+    )
+    zero_adu, adu_per_photon = camera.noise_line()
+    level_adu = camera.mean_adu(30)
+    rng = np.random.default_rng(4)
+    found = [examples.told_instrument(simulated, rng) for _ in range(count)]
+    ratios = [
+        (
+            one.adu_per_photon / adu_per_photon,
+            (level_adu - one.zero_adu) / one.adu_per_photon
+            / ((level_adu - zero_adu) / adu_per_photon),
+            one.sigma_px / 1.3,
+        )
+        for one in found
+    ]  # fmt: skip
+    logarithms: npt.NDArray[np.float64] = np.log(np.array(ratios))
+    return logarithms
+
+
+@pytest.mark.parametrize("camera", [IdealCamera(), EmccdCamera(), ScmosCamera()])
+def test_the_scaling_is_told_the_truth_up_to_the_errors_of_a_calibration(
+    camera: AnyCamera,
+) -> None:
+    np.testing.assert_allclose(told(camera, 0.0, 3), 0, atol=1e-9)
+    errors = told(camera, 0.12, 2000)
+    spread = np.array([0.12, 0.12, 0.04])
+    assert (abs(errors.mean(axis=0)) < 5 * spread / np.sqrt(2000)).all()
+    np.testing.assert_allclose(errors.std(axis=0), spread, rtol=5 / np.sqrt(2 * 2000))
+    between = np.asarray(np.corrcoef(errors.T))[np.triu_indices(3, 1)]
+    assert abs(between).max() < 5 / np.sqrt(2000)
 
 
 def test_spikes_lie_where_the_light_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,11 +293,13 @@ def test_spikes_lie_where_the_light_is(monkeypatch: pytest.MonkeyPatch) -> None:
         brightness_spread=(0, 0),
         background_photons=(1, 1),
         unevenness=(0, 0),
+        psf_spread=(0, 0),
+        switching_share=0,
     )
-    made = examples.prepare(AsinhScaling(), 8, 0).batch(0)
+    made = examples.prepare(PhotonScaling(), 8, 0).batch(0)
     shifts = [
         centroid_shift(frame, spikes)
-        for frame, spikes in zip(made.frames[:, 0], made.spikes[:, 0], strict=True)
+        for frame, spikes in zip(made.frames, made.spikes[:, 0], strict=True)
     ]
     known = np.array([shift for shift in shifts if shift is not None])
     assert len(known) > 5
@@ -198,13 +312,14 @@ def centroid_shift(
 ) -> npt.NDArray[np.float64] | None:
     """Light's centroid minus that of a frame's only emitter in camera pixels, away from borders."""
     places = np.argwhere(spikes)
-    light = np.sinh(frame)
+    # Back from the square root; the second channel tells the level above which it counts.
+    light = (8 * frame[0] + 10 * np.exp(frame[1])) ** 2
     light -= np.median(light)
     if len(places) != 1:
         return None
     position = (places[0] + 0.5) / 8
     corner = np.floor(position).astype(int) - 4
-    if (corner < 0).any() or (corner + 9 > len(frame)).any():
+    if (corner < 0).any() or (corner + 9 > len(light)).any():
         return None
     window = light[corner[0] : corner[0] + 9, corner[1] : corner[1] + 9]
     outside = light.sum() - window.sum()
@@ -257,11 +372,21 @@ def test_the_validity_names_the_ranges() -> None:
         ("background_photons", (0.0, 5.0)),
         ("brightness_spread", (0.1, 3.0)),
         ("unevenness", (-0.1, 0.2)),
+        ("psf_spread", (0.0, 0.6)),
     ],
 )
 def test_impossible_ranges_are_refused(name: str, limits: tuple[float, float]) -> None:
     with pytest.raises(InputError, match=f"'{name}'.* give two numbers from"):
         validated(SimulatedExamples, {name: list(limits)}, "a recipe")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("switching_share", 1.1), ("calibration_error", -0.1), ("background_share", 0.0)],
+)
+def test_impossible_shares_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"'{name}'"):
+        validated(SimulatedExamples, {name: value}, "a recipe")
 
 
 @pytest.mark.parametrize("patch_px", [4, 10, 1000])

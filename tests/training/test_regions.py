@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
-from deepstorm.models.scaling import AsinhScaling, MinMaxScaling
+from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
@@ -37,12 +38,12 @@ ACQUISITION = acquire()
 def prepare(
     examples: RegionExamples = SMALL, seed: int = 0, acquisition: Acquisition = ACQUISITION
 ) -> RegionSource:
-    return examples.prepare(AsinhScaling(), 4, seed, acquisition)
+    return examples.prepare(PhotonScaling(), 4, seed, acquisition)
 
 
 def test_a_batch_has_the_shapes_that_it_says() -> None:
     made = prepare().batch(0)
-    assert made.frames.shape == (5, 1, SIDE, SIDE)
+    assert made.frames.shape == (5, 3, SIDE, SIDE)
     assert made.spikes.shape == (5, 1, 4 * SIDE, 4 * SIDE)
     assert made.frames.dtype == made.spikes.dtype == np.float32
 
@@ -66,17 +67,18 @@ def test_both_sides_have_a_frame(fraction: float, held_back: int) -> None:
 def test_regions_are_cut_out_of_the_frames_with_their_emitters(stream: int) -> None:
     source = prepare()
     corners = source.training if stream == TRAINING else source.validation
-    scaled = AsinhScaling().fit(ACQUISITION.frames).apply(ACQUISITION.frames)
+    frames = ACQUISITION.frames
+    scaled = PhotonScaling().fit(frames, calibrate_frames(frames).instrument).apply(frames)
     spikes = spike_images(ACQUISITION.emitters, (10, 80, 96), 25.0)
     cut = {
-        scaled[f, y : y + SIDE, x : x + SIDE].tobytes(): spikes[
+        scaled[f, :, y : y + SIDE, x : x + SIDE].tobytes(): spikes[
             f, 4 * y : 4 * (y + SIDE), 4 * x : 4 * (x + SIDE)
         ]
         for f, y, x in corners
     }
     for step in range(4):
         made = source.batch(step, stream)
-        for frame, found in zip(made.frames[:, 0], made.spikes[:, 0], strict=True):
+        for frame, found in zip(made.frames, made.spikes[:, 0], strict=True):
             np.testing.assert_array_equal(found, cut[frame.tobytes()])
 
 
@@ -126,7 +128,7 @@ def test_the_seed_decides_the_simulation() -> None:
     examples = SMALL.model_copy(
         update={"simulation": paper_simulation().model_copy(update={"frames": 3})}
     )
-    first, second, other = (examples.prepare(AsinhScaling(), 2, seed) for seed in (1, 1, 2))
+    first, second, other = (examples.prepare(PhotonScaling(), 2, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.acquisition.frames, second.acquisition.frames)
     np.testing.assert_array_equal(first.training, second.training)
     assert not np.array_equal(first.acquisition.frames, other.acquisition.frames)
@@ -169,13 +171,14 @@ def test_spikes_lie_where_the_light_is() -> None:
     frames = np.concatenate(list(movie.frames()))
     acquisition = Acquisition(frames, movie.truth, settings.pixel_size_nm)
     examples = RegionExamples(region_px=12, regions_per_frame=10, min_emitters=1, batch_size=40)
-    made = examples.prepare(AsinhScaling(), 8, 0, acquisition).batch(0)
+    made = examples.prepare(PhotonScaling(), 8, 0, acquisition).batch(0)
     offsets = np.arange(12) + 0.5
     shifts = []
-    for frame, spikes in zip(made.frames[:, 0], made.spikes[:, 0], strict=True):
+    for frame, spikes in zip(made.frames, made.spikes[:, 0], strict=True):
         places = (np.argwhere(spikes) + 0.5) / 8
         if len(places) == 1 and (places > 4).all() and (places < 8).all():
-            light = np.sinh(frame)
+            # Back from the square root; the second channel tells the level above which it counts.
+            light = (8 * frame[0] + 10 * np.exp(frame[1])) ** 2
             light -= np.median(light)
             centroid = np.array([light.sum(1) @ offsets, light.sum(0) @ offsets]) / light.sum()
             shifts.append(centroid - places[0])

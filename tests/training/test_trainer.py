@@ -16,7 +16,7 @@ from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import load_network
 from deepstorm.models.deepstorm import DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.scaling import AsinhScaling, MinMaxScaling, Scaling
+from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.examples import (
     TRAINING,
@@ -323,9 +323,11 @@ def test_the_best_network_holds_the_averaged_weights(tmp_path: Path) -> None:
     present = training.network.state_dict()
     assert any(not torch.equal(tensor, present[name]) for name, tensor in expected.items())
     assert card.name == "tiny"
-    assert card.scaling == AsinhScaling()
+    assert card.scaling == PhotonScaling()
     assert card.validity == MODERN.examples.validity()
     assert card.training["validation_loss"] == min(losses)
+    best_at = losses.index(min(losses))
+    assert [loss for _, loss in card.training["curve"]] == losses[: best_at + 1]
     assert card.training["settings"] == MODERN.model_dump(mode="json")
 
 

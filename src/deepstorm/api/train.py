@@ -1,4 +1,4 @@
-"""``train``: a network from a recipe, resumable."""
+"""``train``: a network, or a refiner for one, from a recipe, resumable."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import shutil
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
-from deepstorm.config import read_settings, validated
+from pydantic import ConfigDict
+
+from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.io.localizations import read_localizations
@@ -16,23 +19,39 @@ from deepstorm.io.movies import open_movie
 from deepstorm.models.devices import find_device
 from deepstorm.training.examples import ExampleSource
 from deepstorm.training.loss_log import Progress
+from deepstorm.training.refinement import RefinementTrainer, RefinementTraining
 from deepstorm.training.regions import Acquisition, RegionExamples
 from deepstorm.training.trainer import Trainer, TrainingSettings
 
 PathLike = str | os.PathLike[str]
+AnyTraining = TrainingSettings | RefinementTraining
 
-RECIPES = ("native", "paper")
+RECIPES = ("native", "paper", "refinement")
 
 
-def training_settings(recipe: PathLike, *, steps: int | None = None) -> TrainingSettings:
+class _RecipeKind(Settings):
+    """What a recipe trains: a refiner where it says so, else a network."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["refinement"] | None = None
+
+
+def training_settings(recipe: PathLike, *, steps: int | None = None) -> AnyTraining:
     """Read a recipe.
 
     Parameters
     ----------
     recipe : path-like
-        A TOML file, or the name of a recipe that came with the package: ``native``, ``paper``.
+        A TOML file, or the name of a recipe that came with the package: ``native``, ``paper``,
+        ``refinement``.
     steps : int, optional
         Number of batches, in place of the recipe's.
+
+    Returns
+    -------
+    TrainingSettings or RefinementTraining
+        The latter for a recipe with ``kind = "refinement"``.
 
     Raises
     ------
@@ -46,14 +65,22 @@ def training_settings(recipe: PathLike, *, steps: int | None = None) -> Training
             f"there is no recipe '{recipe}': neither a TOML file of that name nor one of the "
             f"embedded recipes ({', '.join(RECIPES)})"
         )
-    settings = read_settings(TrainingSettings, Path(str(embedded)) if is_name else recipe)
+    path = Path(str(embedded)) if is_name else Path(recipe)
+    if read_settings(_RecipeKind, path).kind == "refinement":
+        return _with_steps(RefinementTraining, path, steps)
+    return _with_steps(TrainingSettings, path, steps)
+
+
+def _with_steps(kind: type[AnySettings], path: Path, steps: int | None) -> AnySettings:
+    """Read settings; put another number of steps in place, where one is given."""
+    settings = read_settings(kind, path)
     if steps is None:
         return settings
-    return validated(TrainingSettings, settings.model_dump() | {"steps": steps}, "the training")
+    return validated(kind, settings.model_dump() | {"steps": steps}, "the training")
 
 
 def train(
-    settings: TrainingSettings | PathLike,
+    settings: AnyTraining | PathLike,
     folder: PathLike,
     *,
     output: PathLike | None = None,
@@ -61,12 +88,13 @@ def train(
     overwrite: bool = False,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_movie: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Train a network, or go on with a training that was interrupted.
+    """Train a network or a refiner, or go on with a training that was interrupted.
 
     Parameters
     ----------
-    settings : TrainingSettings or path-like
+    settings : TrainingSettings, RefinementTraining or path-like
         Settings, or a TOML file of them.
     folder : path-like
         Holds the state from which a killed training resumes, the losses (``losses.csv``) and the
@@ -80,7 +108,9 @@ def train(
     on_step : callable
         Called with the number of steps done and the loss.
     on_validation : callable
-        Called with a :class:`~deepstorm.training.trainer.Progress` after each validation.
+        Called with a :class:`~deepstorm.training.loss_log.Progress` after each validation.
+    on_movie : callable
+        Called while the movies for a refiner are made, with the numbers of those done and of all.
 
     Returns
     -------
@@ -92,7 +122,7 @@ def train(
     InputError
         If a setting or a file cannot be used, or the folder holds a training with other settings.
     """
-    chosen = settings if isinstance(settings, TrainingSettings) else training_settings(settings)
+    chosen = settings if isinstance(settings, AnyTraining) else training_settings(settings)
     home = Path(folder)
     if home.exists() and not home.is_dir():
         raise InputError(f"'{home}' is a file; give a folder for the training")
@@ -101,9 +131,14 @@ def train(
     if output is not None:
         check_writable(output, overwrite=overwrite)
     find_device(device)
-    source = _example_source(chosen)
-    home.mkdir(parents=True, exist_ok=True)
-    best = Trainer(chosen, source, home, device).run(on_step, on_validation)
+    if isinstance(chosen, RefinementTraining):
+        refiner = RefinementTrainer(chosen, home, device)
+        home.mkdir(parents=True, exist_ok=True)
+        best = refiner.run(on_movie, on_step, on_validation)
+    else:
+        source = _example_source(chosen)
+        home.mkdir(parents=True, exist_ok=True)
+        best = Trainer(chosen, source, home, device).run(on_step, on_validation)
     if output is None:
         return best
     with written_whole(output, overwrite=overwrite) as partial:

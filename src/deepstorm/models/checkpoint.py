@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -18,6 +18,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.rendering import PlainRendering, Rendering
 from deepstorm.models.scaling import Scaling
 
@@ -30,6 +31,26 @@ Network = NativeNetwork | DeepStormNetwork
 NetworkSettings = Annotated[
     NativeNetworkSettings | DeepStormNetworkSettings, Field(discriminator="kind")
 ]
+
+
+def check_channels(scaling: Scaling, network: NetworkSettings) -> None:
+    """Refuse a scaling whose frames have other channels than the network takes.
+
+    Raises
+    ------
+    ValueError
+    """
+    taken = network.channels if network.kind == "native" else 1
+    if scaling.channels != taken:
+        way_out = (
+            f"set 'channels' of the network to {scaling.channels}"
+            if network.kind == "native"
+            else "choose another scaling"
+        )
+        raise ValueError(
+            f"the scaling '{scaling.kind}' gives frames of {scaling.channels} channel(s), the "
+            f"network takes {taken}; {way_out}"
+        )
 
 
 class NetworkCard(Settings):
@@ -46,10 +67,14 @@ class NetworkCard(Settings):
         How frames are scaled for it.
     rendering : Rendering
         How its expectations become an image.
+    refinement : RefinementSettings, optional
+        Architecture of the refiner that is kept with it, where there is one.
     validity : dict
         Ranges of the conditions that it was trained for, by name.
     training : dict
         Record of the training: settings, steps, losses.
+    scores : dict
+        What it reached on known movies, by name with the unit, such as ``fig4_nmse_percent``.
     package_version : str
         Version of the package that trained it.
     """
@@ -59,9 +84,16 @@ class NetworkCard(Settings):
     network: NetworkSettings
     scaling: Scaling
     rendering: Rendering = PlainRendering()
+    refinement: RefinementSettings | None = None
     validity: dict[str, tuple[float, float]] = Field(default_factory=dict)
     training: dict[str, JsonValue] = Field(default_factory=dict)
+    scores: dict[str, float] = Field(default_factory=dict)
     package_version: str = ""
+
+    @model_validator(mode="after")
+    def _scaling_fits_the_network(self) -> Self:
+        check_channels(self.scaling, self.network)
+        return self
 
 
 def save_network(
@@ -149,7 +181,10 @@ def _read_card(metadata: dict[str, str], source: Path) -> NetworkCard:
 def _empty_network(card: NetworkCard) -> Network:
     """Build the architecture without memory for weights."""
     with torch.device("meta"):
-        return card.network.build()
+        network = card.network.build()
+        if card.refinement is not None:
+            network.refiner = card.refinement.build()
+    return network
 
 
 def _check_layout(found: dict[str, Any], expected: dict[str, torch.Tensor], source: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepstorm.config import Settings
+from deepstorm.models.refinement import Refiner
 
 ENCODER_CHANNELS = (32, 64, 128)
 CENTRE_CHANNELS = 512
@@ -59,9 +60,12 @@ class DeepStormNetwork(nn.Module):
     settings : DeepStormNetworkSettings
     """
 
+    channels = 1
+
     def __init__(self, settings: DeepStormNetworkSettings) -> None:
         super().__init__()
         self.upsampling = settings.upsampling
+        self.refiner: Refiner | None = None
         channels = (1, *ENCODER_CHANNELS, CENTRE_CHANNELS, *DECODER_CHANNELS)
         self.layers = nn.ModuleList(
             Convolution(before, after) for before, after in pairwise(channels)

@@ -7,7 +7,6 @@ each as channels (sub-pixel convolution, Shi et al., CVPR 2016, doi 10.1109/CVPR
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepstorm.config import Settings
+from deepstorm.models.layers import convolutions, draw_for_relu, enlarge
+from deepstorm.models.refinement import Refiner
 
 
 class NativeNetworkSettings(Settings):
@@ -29,31 +30,26 @@ class NativeNetworkSettings(Settings):
         Channels at half and quarter resolution.
     upsampling : int
         Super-resolution pixels per camera pixel, along each axis.
+    channels : int
+        Channels of a scaled frame: the first is the light, the others tell of the movie.
     """
 
     kind: Literal["native"] = "native"
     width: int = Field(default=64, ge=4, le=1024)
     deep_width: int = Field(default=128, ge=4, le=2048)
     upsampling: int = Field(default=8, ge=1, le=32)
+    channels: int = Field(default=3, ge=1, le=16)
 
     def build(self) -> NativeNetwork:
         """Return a new network with fresh weights."""
         return NativeNetwork(self)
 
 
-def _convolutions(*channels: int) -> nn.Sequential:
-    """Return 3 × 3 convolutions with ReLU between the given numbers of channels."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(channels):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
-
-
 class NativeNetwork(nn.Module):
     """U-Net over three resolutions with a sub-pixel head.
 
-    Takes scaled frames (batch, 1, y, x), whose sides are multiples of ``divisor``, and returns the
-    log-odds that each super-resolution pixel holds an emitter,
+    Takes scaled frames (batch, channel, y, x), whose sides are multiples of ``divisor``, and
+    returns the log-odds that each super-resolution pixel holds an emitter,
     (batch, 1, y · upsampling, x · upsampling).
 
     Parameters
@@ -69,22 +65,21 @@ class NativeNetwork(nn.Module):
         super().__init__()
         width, deep = settings.width, settings.deep_width
         self.upsampling = settings.upsampling
-        self.encode_full = _convolutions(1, width, width)
-        self.encode_half = _convolutions(width, deep, deep)
-        self.quarter = _convolutions(deep, deep, deep)
-        self.decode_half = _convolutions(2 * deep, deep, deep)
-        self.decode_full = _convolutions(deep + width, width, width)
-        self.spread = _convolutions(width, deep)
+        self.channels = settings.channels
+        self.refiner: Refiner | None = None
+        self.encode_full = convolutions(settings.channels, width, width)
+        self.encode_half = convolutions(width, deep, deep)
+        self.quarter = convolutions(deep, deep, deep)
+        self.decode_half = convolutions(2 * deep, deep, deep)
+        self.decode_full = convolutions(deep + width, width, width)
+        self.spread = convolutions(width, deep)
         self.head = nn.Conv2d(deep, settings.upsampling**2, 1)
         if not self.head.weight.is_meta:  # else weights are going to be loaded
             self._initialise()
 
     def _initialise(self) -> None:
         """Draw weights for ReLU layers, and start from few emitters: odds of 1 to 400 per pixel."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+        draw_for_relu(self)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.constant_(self.head.bias, -6.0)  # type: ignore[arg-type]
 
@@ -93,8 +88,8 @@ class NativeNetwork(nn.Module):
         full = self.encode_full(frames)  # (b, width, y, x)
         half = self.encode_half(functional.max_pool2d(full, 2))  # (b, deep, y/2, x/2)
         quarter = self.quarter(functional.max_pool2d(half, 2))  # (b, deep, y/4, x/4)
-        half = self.decode_half(torch.cat([half, _enlarge(quarter)], dim=1))
-        full = self.decode_full(torch.cat([full, _enlarge(half)], dim=1))
+        half = self.decode_half(torch.cat([half, enlarge(quarter)], dim=1))
+        full = self.decode_full(torch.cat([full, enlarge(half)], dim=1))
         return functional.pixel_shuffle(self.head(self.spread(full)), self.upsampling)
 
     def expected_emitters(self, frames: Tensor) -> Tensor:
@@ -103,8 +98,3 @@ class NativeNetwork(nn.Module):
         It is the probability that there is one, for pixels too small to hold two at once.
         """
         return torch.sigmoid(self(frames))
-
-
-def _enlarge(features: Tensor) -> Tensor:
-    """Repeat each pixel 2 × 2."""
-    return functional.interpolate(features, scale_factor=2.0, mode="nearest")

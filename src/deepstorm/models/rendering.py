@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepstorm.config import Settings
+from deepstorm.models.layers import box_mean
 
 # Weights are never zero, so that every expectation has somewhere to go.
 FAINTEST_WEIGHT = 1e-20
@@ -69,7 +70,7 @@ class ConcentratedRendering(Settings):
     def __call__(self, expected: Tensor) -> Tensor:
         """Return the gathered expectation, shape and sum as ``expected``, (batch, 1, y, x)."""
         weight = self._smooth(expected).pow(self.power) + FAINTEST_WEIGHT
-        return weight * self._box(expected / self._box(weight))
+        return weight * box_mean(expected / box_mean(weight, self.reach_px), self.reach_px)
 
     def _smooth(self, image: Tensor) -> Tensor:
         reach = self._kernel_reach
@@ -78,12 +79,6 @@ class ConcentratedRendering(Settings):
         profile = profile / profile.sum()
         along_x = functional.conv2d(image, profile[None, None, None], padding=(0, reach))
         return functional.conv2d(along_x, profile[None, None, :, None], padding=(reach, 0))
-
-    def _box(self, image: Tensor) -> Tensor:
-        """Average over the square; what lies beyond the border counts as zero."""
-        side, reach = 2 * self.reach_px + 1, self.reach_px
-        along_x = functional.avg_pool2d(image, (1, side), stride=1, padding=(0, reach))
-        return functional.avg_pool2d(along_x, (side, 1), stride=1, padding=(reach, 0))
 
 
 Rendering = Annotated[PlainRendering | ConcentratedRendering, Field(discriminator="kind")]

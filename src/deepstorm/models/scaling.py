@@ -1,7 +1,7 @@
 """The only intensity scaling: training and reconstruction both use it.
 
-A scaling looks at sample frames of a movie once and then treats every frame alike, so that a blank
-or bleached frame stays blank and camera units do not matter.
+A scaling looks at sample frames of a movie and at its calibration once, and then treats every frame
+alike, so that a blank or bleached frame stays blank and camera units do not matter.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ from pydantic import Field
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.structures import FloatArray, IntArray
+from deepstorm.structures import FloatArray, Instrument, IntArray
 
 AnyFrames = FloatArray | IntArray
+
+# What becomes 1 in a network's input: so many standard deviations of the noise; and usual values
+# of background level and PSF width, which become 0.
+NOISE_MULTIPLE = np.float32(8)
+USUAL_LEVEL = 10.0
+USUAL_SIGMA_PX = 1.2
 Scaled = npt.NDArray[np.float32]
 
 
@@ -24,59 +30,70 @@ class FittedScaling(Protocol):
     """A scaling that knows its movie."""
 
     def apply(self, frames: AnyFrames) -> Scaled:
-        """Scale frames of shape (frame, y, x) to what a network takes."""
+        """Scale frames of shape (frame, y, x) to what a network takes, (frame, channel, y, x)."""
 
 
-class FittedAsinhScaling(Settings):
-    """A movie's background level and brightness.
+class FittedPhotonScaling(Settings):
+    """A movie's instrument and background level.
 
     Parameters
     ----------
-    level_adu : float
-        Counts that become 0.
-    range_adu : float
-        Counts above the level that become arcsinh(``softness``).
-    softness : float
-        Where the response turns from linear to logarithmic.
+    zero_adu, adu_per_photon, sigma_px : float
+        See :class:`~deepstorm.structures.Instrument`.
+    level : float
+        Stabilised background, in standard deviations of the noise.
     """
 
-    level_adu: float
-    range_adu: float = Field(gt=0)
-    softness: float = Field(gt=0)
+    zero_adu: float
+    adu_per_photon: float = Field(gt=0)
+    sigma_px: float = Field(gt=0)
+    level: float = Field(ge=0)
 
     def apply(self, frames: AnyFrames) -> Scaled:
-        """Return arcsinh(softness · (counts − level) / range)."""
-        scale = np.float32(self.softness / self.range_adu)
-        counts = np.asarray(frames, np.float32)
-        scaled: Scaled = np.arcsinh((counts - np.float32(self.level_adu)) * scale)
+        """Return light above the background, and what the network is told of the movie.
+
+        Returns
+        -------
+        ndarray of float32, shape (frame, 3, y, x)
+            Stabilised light above the background, and two constants: background level and PSF
+            width, all of the order of 1.
+        """
+        scaled = np.empty((len(frames), 3, *frames.shape[1:]), np.float32)
+        light = stabilised(frames, self.zero_adu, self.adu_per_photon)
+        scaled[:, 0] = (light - np.float32(self.level)) / NOISE_MULTIPLE
+        scaled[:, 1] = np.log(max(self.level, 1.0) / USUAL_LEVEL)
+        scaled[:, 2] = 2 * np.log(self.sigma_px / USUAL_SIGMA_PX)
         return scaled
 
 
-class AsinhScaling(Settings):
-    """Linear near the background, logarithmic for bright pixels, fitted to percentiles.
+class PhotonScaling(Settings):
+    """Units of the noise: its standard deviation is the same in every pixel of every movie.
 
-    Percentiles over the whole movie do not see hot pixels, and the logarithm keeps a bright bead
-    from drowning its neighbours.
+    Counts become effective photons (:class:`~deepstorm.structures.Instrument`), the square root
+    makes their noise the same everywhere (Anscombe 1948, doi 10.1093/biomet/35.3-4.246), and the
+    background is taken off. What the square root hides goes to the network as two more channels:
+    the level of the background and the width of the PSF. A network that is told both need not guess
+    from the frame what is noise and what is a spot.
 
     Parameters
     ----------
-    low_percentile, high_percentile : float
-        Percentiles of the movie's pixels that set the level and the range. Where the two are the
-        same count, as in a sparse movie without background, the brightest pixel sets the range.
-    softness : float
-        See :class:`FittedAsinhScaling`.
+    percentile : float
+        Of the movie's pixels, which counts as the background's level.
     """
 
-    kind: Literal["asinh"] = "asinh"
-    low_percentile: float = Field(default=10.0, ge=0, lt=50)
-    high_percentile: float = Field(default=99.5, gt=50, le=100)
-    softness: float = Field(default=4.0, gt=0)
+    kind: Literal["photons"] = "photons"
+    percentile: float = Field(default=10.0, ge=0, lt=50)
 
-    def trained_on(self, regions: AnyFrames) -> AsinhScaling:
+    @property
+    def channels(self) -> int:
+        """Channels of a scaled frame."""
+        return 3
+
+    def trained_on(self, regions: AnyFrames) -> PhotonScaling:
         """Return the scaling itself: it takes nothing from the training set."""
         return self
 
-    def fit(self, frames: AnyFrames) -> FittedAsinhScaling:
+    def fit(self, frames: AnyFrames, instrument: Instrument) -> FittedPhotonScaling:
         """Fit the scaling to sample frames of a movie, shape (frame, y, x).
 
         Raises
@@ -84,15 +101,21 @@ class AsinhScaling(Settings):
         InputError
             If there are no pixels, or some of them are not finite numbers.
         """
-        if np.size(frames) == 0 or not np.isfinite(frames).all():
-            raise InputError(
-                f"frames of shape {np.shape(frames)} cannot be scaled: at least one pixel and only "
-                "finite numbers were expected; put a number where there is NaN or infinity"
-            )
-        low, high = np.percentile(frames, [self.low_percentile, self.high_percentile])
-        high = high if high > low else np.max(frames)
-        spread = max(float(high - low), 1e-6 * abs(float(high)), 1e-12)
-        return FittedAsinhScaling(level_adu=float(low), range_adu=spread, softness=self.softness)
+        _check(frames)
+        light = stabilised(frames, instrument.zero_adu, instrument.adu_per_photon)
+        return FittedPhotonScaling(
+            zero_adu=instrument.zero_adu,
+            adu_per_photon=instrument.adu_per_photon,
+            sigma_px=instrument.sigma_px,
+            level=float(np.percentile(light, self.percentile)),
+        )
+
+
+def stabilised(frames: AnyFrames, zero_adu: float, adu_per_photon: float) -> Scaled:
+    """Return 2 · sqrt(effective photons + 3/8), whose noise has a standard deviation of about 1."""
+    photons = (np.asarray(frames, np.float32) - np.float32(zero_adu)) / np.float32(adu_per_photon)
+    light: Scaled = 2 * np.sqrt(np.maximum(photons + np.float32(3 / 8), 0))
+    return light
 
 
 class MinMaxScaling(Settings):
@@ -112,6 +135,11 @@ class MinMaxScaling(Settings):
     mean: float = 0.0
     standard_deviation: float = Field(default=1.0, gt=0)
 
+    @property
+    def channels(self) -> int:
+        """Channels of a scaled frame."""
+        return 1
+
     def trained_on(self, regions: AnyFrames) -> MinMaxScaling:
         """Take mean and averaged standard deviation from training regions, shape (region, y, x)."""
         stretched = MinMaxScaling().apply(regions)
@@ -120,17 +148,26 @@ class MinMaxScaling(Settings):
             standard_deviation=float(stretched.std(axis=(-2, -1)).mean()),
         )
 
-    def fit(self, frames: AnyFrames) -> MinMaxScaling:
+    def fit(self, frames: AnyFrames, instrument: Instrument) -> MinMaxScaling:
         """Return the scaling itself: it looks at each frame alone."""
         return self
 
     def apply(self, frames: AnyFrames) -> Scaled:
-        """Stretch each frame and standardise, shape (frame, y, x)."""
+        """Stretch each frame and standardise; return shape (frame, 1, y, x)."""
         counts = np.asarray(frames, np.float32)
         low = counts.min(axis=(-2, -1), keepdims=True)
         span = counts.max(axis=(-2, -1), keepdims=True) - low
         stretched = (counts - low) / np.where(span > 0, span, np.float32(1))
-        return np.asarray((stretched - self.mean) / self.standard_deviation, np.float32)
+        return np.asarray((stretched - self.mean) / self.standard_deviation, np.float32)[:, None]
 
 
-Scaling = Annotated[AsinhScaling | MinMaxScaling, Field(discriminator="kind")]
+def _check(frames: AnyFrames) -> None:
+    """Refuse frames that say nothing."""
+    if np.size(frames) == 0 or not np.isfinite(frames).all():
+        raise InputError(
+            f"frames of shape {np.shape(frames)} cannot be scaled: at least one pixel and only "
+            "finite numbers were expected; put a number where there is NaN or infinity"
+        )
+
+
+Scaling = Annotated[PhotonScaling | MinMaxScaling, Field(discriminator="kind")]

@@ -15,12 +15,24 @@ from pydantic import AfterValidator, Field
 
 from deepstorm.config import Settings
 from deepstorm.models.scaling import Scaling
-from deepstorm.simulation.blinking import Brightness
+from deepstorm.simulation.blinking import (
+    AnyBlinking,
+    Brightness,
+    IndependentBlinking,
+    SwitchingBlinking,
+)
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
 from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import ClusterScene, FilamentScene, Scene, UniformScene
+from deepstorm.simulation.scenes import (
+    ClusterScene,
+    FilamentScene,
+    MixtureScene,
+    Scene,
+    SimpleScene,
+    UniformScene,
+)
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
-from deepstorm.structures import Localizations
+from deepstorm.structures import Instrument, Localizations
 
 # Which stream of random numbers a batch comes from.
 TRAINING, VALIDATION = 0, 1
@@ -51,7 +63,7 @@ class Batch:
 
     Parameters
     ----------
-    frames : ndarray of float32, shape (batch, 1, y, x)
+    frames : ndarray of float32, shape (batch, channel, y, x)
         Scaled camera frames.
     spikes : ndarray of float32, shape (batch, 1, y · upsampling, x · upsampling)
         Number of emitters per super-resolution pixel.
@@ -95,6 +107,16 @@ def _log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float
     return float(np.exp(rng.uniform(*np.log(limits))))
 
 
+def _log_rising(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw from a range whose upper end (in the logarithm) is met most."""
+    return max(_log_uniform(limits, rng), _log_uniform(limits, rng))
+
+
+def _log_triangular(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw from a range whose (geometric) middle is met most, its ends hardly ever."""
+    return float(np.sqrt(_log_uniform(limits, rng) * _log_uniform(limits, rng)))
+
+
 class ExampleSource(Protocol):
     """Where batches come from."""
 
@@ -110,8 +132,9 @@ class SimulatedExamples(Settings):
     """Scenes simulated on the fly, never the same one twice, over wide ranges.
 
     Each batch holds ``scenes`` short movies of ``frames_per_scene`` frames. The scaling is fitted
-    to each short movie, as it is to a whole one at reconstruction. Light from emitters beyond the
-    border enters the frames, so that networks learn what borders of real images look like.
+    to each short movie, as it is to a whole one at reconstruction; what it is told of camera and
+    optics is wrong by as much as a calibration may be. Light from emitters beyond the border enters
+    the frames, so that networks learn what borders of real images look like.
 
     Parameters
     ----------
@@ -121,12 +144,20 @@ class SimulatedExamples(Settings):
         Their product is the batch size.
     local_density_per_um2 : (float, float)
         Emitters that are on per µm² of the area that the structure covers at the resolution of a
-        microscope; log-uniform.
+        microscope; the upper end (in the logarithm) is drawn most.
     sigma_px, mean_photons, background_photons : (float, float)
-        Log-uniform ranges over scenes.
-    brightness_spread, unevenness : (float, float)
-        Uniform ranges over scenes; see :class:`~deepstorm.simulation.blinking.Brightness` and
-        :class:`~deepstorm.simulation.simulator.Background`.
+        Ranges over scenes, whose middle (in the logarithm) is drawn more often than their ends.
+    background_share : float
+        A background is at most this part of ``mean_photons``: beyond, nothing is seen.
+    brightness_spread, unevenness, psf_spread : (float, float)
+        Uniform ranges over scenes; see :class:`~deepstorm.simulation.blinking.Brightness`,
+        :class:`~deepstorm.simulation.simulator.Background` and
+        :class:`~deepstorm.simulation.psf.GaussianPsf`.
+    switching_share : float
+        Part of the scenes whose emitters switch on and off within frames.
+    calibration_error : float
+        Relative standard deviation of the errors of camera gain and background with which the
+        scaling is told of the movie; that of the PSF's width is a third of it.
     pixel_size_nm : (float, float)
         Sizes of camera pixels that these conditions stand for; not used in training, but kept with
         the network, which is refused for movies outside.
@@ -136,12 +167,16 @@ class SimulatedExamples(Settings):
     patch_px: int = Field(40, ge=8, le=512, multiple_of=4)
     scenes: int = Field(5, ge=1)
     frames_per_scene: int = Field(4, ge=1)
-    local_density_per_um2: Annotated[Range, _within(1e-3, 1000)] = (0.4, 14.0)
-    sigma_px: Annotated[Range, _within(0.1, 10)] = (0.85, 1.7)
-    mean_photons: Annotated[Range, _within(1, 1e7)] = (300.0, 6000.0)
+    local_density_per_um2: Annotated[Range, _within(1e-3, 1000)] = (0.1, 16.0)
+    sigma_px: Annotated[Range, _within(0.1, 10)] = (0.8, 2.2)
+    mean_photons: Annotated[Range, _within(1, 1e7)] = (100.0, 10_000.0)
+    background_photons: Annotated[Range, _within(1e-3, 1e6)] = (1.0, 1000.0)
+    background_share: float = Field(0.5, gt=0)
     brightness_spread: Annotated[Range, _within(0, 2)] = (0.1, 1.0)
-    background_photons: Annotated[Range, _within(1e-3, 1e6)] = (3.0, 150.0)
-    unevenness: Annotated[Range, _within(0, 1)] = (0.0, 0.2)
+    unevenness: Annotated[Range, _within(0, 1)] = (0.0, 0.3)
+    psf_spread: Annotated[Range, _within(0, 0.5)] = (0.0, 0.1)
+    switching_share: float = Field(0.25, ge=0, le=1)
+    calibration_error: float = Field(0.12, ge=0, le=1)
 
     # Camera pixels at which the widths above belong to a microscope for single molecules.
     pixel_size_nm: Annotated[Range, _within(1, 10_000)] = (50.0, 200.0)
@@ -171,26 +206,50 @@ class SimulatedExamples(Settings):
 
     def draw_settings(self, rng: np.random.Generator) -> SimulationSettings:
         """Draw what one short movie looks like."""
-        scene = draw_scene(rng)
+        photons = _log_triangular(self.mean_photons, rng)
         base = SimulationSettings(
             frames=self.frames_per_scene,
             height_px=self.patch_px,
             width_px=self.patch_px,
             pixel_size_nm=self.nominal_pixel_nm,
-            scene=scene,
-            psf=GaussianPsf(sigma_nm=self.nominal_pixel_nm * _log_uniform(self.sigma_px, rng)),
+            scene=self.draw_scene(rng),
+            blinking=draw_blinking(self.switching_share, rng),
+            psf=GaussianPsf(
+                sigma_nm=self.nominal_pixel_nm * _log_triangular(self.sigma_px, rng),
+                relative_spread=rng.uniform(*self.psf_spread),
+            ),
             brightness=Brightness(
-                mean_photons=_log_uniform(self.mean_photons, rng),
-                relative_spread=rng.uniform(*self.brightness_spread),
+                mean_photons=photons, relative_spread=rng.uniform(*self.brightness_spread)
             ),
             background=Background(
-                mean_photons=_log_uniform(self.background_photons, rng),
+                mean_photons=min(
+                    _log_triangular(self.background_photons, rng), self.background_share * photons
+                ),
                 unevenness=rng.uniform(*self.unevenness),
             ),
             camera=draw_camera(rng),
         )
-        density = _log_uniform(self.local_density_per_um2, rng) * coverage(base, rng)
+        density = _log_rising(self.local_density_per_um2, rng) * coverage(base, rng)
         return base.model_copy(update={"density_per_um2": density})
+
+    def draw_scene(self, rng: np.random.Generator) -> Scene:
+        """Draw where the emitters of one short movie are."""
+        return draw_scene(rng)
+
+    def told_instrument(self, settings: SimulationSettings, rng: np.random.Generator) -> Instrument:
+        """Return camera and optics of a short movie as a calibration might find them."""
+        error_of_gain, error_of_background, error_of_width = np.exp(
+            self.calibration_error * rng.normal(size=3) * (1, 1, 1 / 3)
+        )
+        zero_adu, adu_per_photon = settings.camera.noise_line()
+        level_adu = settings.camera.mean_adu(settings.background.mean_photons)
+        told_gain = adu_per_photon * error_of_gain
+        background = (level_adu - zero_adu) / adu_per_photon * error_of_background
+        return Instrument(
+            zero_adu=level_adu - told_gain * background,
+            adu_per_photon=told_gain,
+            sigma_px=settings.psf.sigma_nm / settings.pixel_size_nm * error_of_width,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +276,7 @@ class SimulatedSource:
         rng = np.random.default_rng([self.seed, stream, step])
         pairs = [self._short_movie(rng) for _ in range(self.examples.scenes)]
         return Batch(
-            np.concatenate([frames for frames, _ in pairs])[:, None],
+            np.concatenate([frames for frames, _ in pairs]),
             np.concatenate([spikes for _, spikes in pairs])[:, None],
         )
 
@@ -229,7 +288,8 @@ class SimulatedSource:
         spikes = spike_images(
             movie.truth, (settings.frames, side, side), settings.pixel_size_nm / self.upsampling
         )
-        return self.scaling.fit(frames).apply(frames), spikes
+        told = self.examples.told_instrument(settings, rng)
+        return self.scaling.fit(frames, told).apply(frames), spikes
 
 
 def coverage(settings: SimulationSettings, rng: np.random.Generator) -> float:
@@ -240,6 +300,14 @@ def coverage(settings: SimulationSettings, rng: np.random.Generator) -> float:
 
 def draw_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene of any kind: filaments most often, since they are the hardest."""
+    if rng.random() < 0.8:
+        return draw_simple_scene(rng)
+    parts = [draw_simple_scene(rng) for _ in range(int(rng.integers(2, 4)))]
+    return MixtureScene(parts=tuple(parts), weights=tuple(rng.uniform(0.1, 1, len(parts))))
+
+
+def draw_simple_scene(rng: np.random.Generator) -> SimpleScene:
+    """Draw a scene of one kind."""
     kind = rng.choice(["uniform", "filaments", "bundle", "clusters"], p=[0.3, 0.35, 0.2, 0.15])
     if kind == "uniform":
         return UniformScene()
@@ -252,11 +320,18 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     return FilamentScene(
         filaments=int(rng.integers(1, 9)),
         radius_nm=rng.uniform(0, 25),
-        bend_per_um=_log_uniform((0.05, 0.8), rng),
+        bend_per_um=_log_uniform((0.02, 0.8), rng),
         waviness_nm=rng.choice([0.0, 1.0]) * rng.uniform(10, 120),
         wavelength_nm=rng.uniform(350, 1500),
-        spacing_nm=_log_uniform((60.0, 800.0), rng) if kind == "bundle" else 0.0,
+        spacing_nm=_log_uniform((15.0, 800.0), rng) if kind == "bundle" else 0.0,
     )
+
+
+def draw_blinking(switching_share: float, rng: np.random.Generator) -> AnyBlinking:
+    """Draw emitters that are on for one whole frame, or that switch at any time."""
+    if rng.random() >= switching_share:
+        return IndependentBlinking()
+    return SwitchingBlinking(mean_on_frames=_log_uniform((0.3, 5.0), rng), min_fraction=0.1)
 
 
 def draw_camera(rng: np.random.Generator) -> AnyCamera:

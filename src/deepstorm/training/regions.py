@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field, model_validator
 
+from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.models.scaling import AnyFrames, FittedScaling, Scaling
@@ -216,7 +217,8 @@ class RegionSource:
     @cached_property
     def _fitted(self) -> FittedScaling:
         """The scaling that knows the whole acquisition."""
-        return self.scaling.fit(self.acquisition.frames)
+        frames = self.acquisition.frames
+        return self.scaling.fit(frames, calibrate_frames(frames).instrument)
 
     @cached_property
     def _places(self) -> dict[int, npt.NDArray[np.int64]]:
@@ -238,7 +240,7 @@ class RegionSource:
         start = within * self.examples.batch_size
         chosen = corners[order[start : start + self.examples.batch_size]]
         frames = self._fitted.apply(self._regions(chosen))
-        return Batch(frames[:, None], np.stack([self._spikes(*c) for c in chosen])[:, None])
+        return Batch(frames, np.stack([self._spikes(*c) for c in chosen])[:, None])
 
     def _regions(self, corners: IntArray) -> AnyFrames:
         side = self.examples.region_px

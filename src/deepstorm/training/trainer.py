@@ -12,20 +12,30 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
+from torch.nn import functional
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import Network, NetworkCard, NetworkSettings, save_network
+from deepstorm.models.checkpoint import (
+    Network,
+    NetworkCard,
+    NetworkSettings,
+    check_channels,
+    load_network,
+    save_network,
+)
 from deepstorm.models.devices import find_device
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.rendering import ConcentratedRendering, Rendering
-from deepstorm.models.scaling import AsinhScaling, Scaling
+from deepstorm.models.scaling import PhotonScaling, Scaling
+from deepstorm.models.zoo import find_network
 from deepstorm.training.examples import VALIDATION, Batch, ExampleSource, SimulatedExamples
+from deepstorm.training.learner import Learner
 from deepstorm.training.loss_log import Progress, log_losses
 from deepstorm.training.losses import Loss, SpikeCrossEntropyLoss
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule, Schedule
-from deepstorm.training.state import History, State, read_state, write_state
+from deepstorm.training.state import History, read_state, write_state
 
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
@@ -55,6 +65,9 @@ class TrainingSettings(Settings):
     validation_batches : int
     checkpoint_every_s : float
         Seconds between states from which a killed training resumes.
+    start_from : str, optional
+        A network, by embedded name or file, whose weights are the initial ones; drawn from the seed
+        where absent. It may have fewer input channels.
     """
 
     name: str = Field("native", min_length=1, max_length=200)
@@ -67,12 +80,18 @@ class TrainingSettings(Settings):
     validate_every: int = Field(250, ge=1)
     validation_batches: int = Field(16, ge=1)
     checkpoint_every_s: float = Field(120.0, gt=0)
+    start_from: str | None = None
     network: NetworkSettings = NativeNetworkSettings()
-    scaling: Scaling = AsinhScaling()
+    scaling: Scaling = PhotonScaling()
     rendering: Rendering = ConcentratedRendering()
     examples: Examples = SimulatedExamples()
     loss: Loss = SpikeCrossEntropyLoss()
     schedule: Schedule = CosineSchedule()
+
+    @model_validator(mode="after")
+    def _scaling_fits_the_network(self) -> TrainingSettings:
+        check_channels(self.scaling, self.network)
+        return self
 
     @model_validator(mode="after")
     def _loss_fits_the_network(self) -> TrainingSettings:
@@ -112,16 +131,25 @@ class Trainer:
         self.source = source
         self.folder = folder
         self.device = find_device(device)
-        self.network = _new_network(settings).to(self.device)
+        resumed = (folder / STATE_NAME).exists()
+        self.network = _new_network(settings, started=resumed).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_sides()
-        self.average = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=1e-3, weight_decay=settings.weight_decay
+        self.learner = Learner(
+            self.network, settings.averaging, settings.gradient_limit, settings.weight_decay
         )
-        self.history = History()
-        if (folder / STATE_NAME).exists():
+        if resumed:
             self._restore()
+
+    @property
+    def history(self) -> History:
+        """What has been done so far."""
+        return self.learner.history
+
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The averaged weights, which are validated and kept."""
+        return self.learner.average
 
     def _check_sides(self) -> None:
         side, divisor = self.settings.examples.side_px, self.network.divisor
@@ -178,19 +206,10 @@ class Trainer:
         """Do one step of the optimizer and return its loss."""
         history, settings = self.history, self.settings
         rate = settings.schedule.rate(history.step, settings.steps, history.validation_losses)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         self.network.train()
-        self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(self.source.batch(history.step))
         value = _finite(float(loss.detach()), history.step + 1)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if settings.gradient_limit > 0:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_limit)
-        self.optimizer.step()
-        history.step += 1
-        self._update_average()
-        history.recent_losses.append(value)
+        self.learner.step(loss, rate)
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -202,36 +221,22 @@ class Trainer:
         return self.settings.loss(output.float(), spikes)
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        """Move the averaged weights towards the present ones; quickly at first."""
-        step = self.history.step
-        decay = min(self.settings.averaging, (1 + step) / (10 + step))
-        decay = decay if self.settings.averaging > 0 else 0.0
-        for name, tensor in self.network.state_dict().items():
-            if tensor.is_floating_point():
-                self.average[name].lerp_(tensor, 1 - decay)
-            else:
-                self.average[name].copy_(tensor)
-
-    @torch.no_grad()
     def _validate(self, began: float) -> Progress:
         """Score the averaged weights, keep them if they are the best so far, and log."""
         history = self.history
-        present = {name: t.clone() for name, t in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average)
-        self.network.eval()
         batches = range(self.settings.validation_batches)
-        losses = [float(self._loss(self.source.batch(i, VALIDATION))) for i in batches]
-        loss = _finite(sum(losses) / len(losses), history.step)
-        if loss < min(history.validation_losses, default=math.inf):
-            self._save_best(loss)
-        self.network.load_state_dict(present)
+        self.network.eval()
+        with self.learner.averaged():
+            losses = [float(self._loss(self.source.batch(i, VALIDATION))) for i in batches]
+            loss = _finite(sum(losses) / len(losses), history.step)
+            if loss < min(history.validation_losses, default=math.inf):
+                self._save_best(loss)
         history.validation_losses.append(loss)
         progress = Progress(
             step=history.step,
             training_loss=sum(history.recent_losses) / len(history.recent_losses),
             validation_loss=loss,
-            rate=self.optimizer.param_groups[0]["lr"],
+            rate=self.learner.optimizer.param_groups[0]["lr"],
             elapsed_s=time.monotonic() - began,
         )
         history.recent_losses.clear()
@@ -243,6 +248,7 @@ class Trainer:
             "settings": self.settings.model_dump(mode="json"),
             "step": self.history.step,
             "validation_loss": loss,
+            "curve": [*self._curve(), [self.history.step, loss]],
             "torch_version": torch.__version__,
         }
         card = NetworkCard(
@@ -256,13 +262,14 @@ class Trainer:
         )
         save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
 
+    def _curve(self) -> list[list[float]]:
+        """Return the validations before this one, as (step, loss)."""
+        losses = self.history.validation_losses
+        return [[self.settings.validate_every * (i + 1), loss] for i, loss in enumerate(losses)]
+
     def _save_state(self) -> None:
         """Write all that a resumed training needs, without pickling."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-        state = State(self.settings.model_dump_json(), self.history, tensors)
+        state = self.learner.state(self.settings.model_dump_json())
         write_state(self.folder / STATE_NAME, state)
 
     def _restore(self) -> None:
@@ -274,33 +281,7 @@ class Trainer:
                 f"'{self.folder}' holds a training with other settings; "
                 "choose another folder or the same settings"
             )
-        state.check_layout(self._layout(), path)
-        self.history, tensors = state.history, state.tensors
-        self.network.load_state_dict(_below("network.", tensors))
-        for name, tensor in _below("average.", tensors).items():
-            self.average[name].copy_(tensor)
-        groups = self.optimizer.state_dict()["param_groups"]
-        moments = {
-            index: {
-                "step": tensors[f"optimizer.{index}.step"],
-                # In the memory layout of the weights, as in a training that was not interrupted.
-                "exp_avg": _like(weight, tensors[f"optimizer.{index}.exp_avg"]),
-                "exp_avg_sq": _like(weight, tensors[f"optimizer.{index}.exp_avg_sq"]),
-            }
-            for index, weight in enumerate(self.network.parameters())
-        }
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-    def _layout(self) -> dict[str, torch.Size]:
-        """Return the names and shapes of the tensors in a state."""
-        shapes = {}
-        for name, tensor in self.network.state_dict().items():
-            shapes[f"network.{name}"] = shapes[f"average.{name}"] = tensor.shape
-        for index, weight in enumerate(self.network.parameters()):
-            shapes[f"optimizer.{index}.step"] = torch.Size()
-            for moment in ("exp_avg", "exp_avg_sq"):
-                shapes[f"optimizer.{index}.{moment}"] = weight.shape
-        return shapes
+        self.learner.take_up(state, path)
 
 
 def _same_settings(text: str, settings: TrainingSettings) -> bool:
@@ -311,20 +292,6 @@ def _same_settings(text: str, settings: TrainingSettings) -> bool:
         return False
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose name starts with ``prefix``, without it."""
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _like(weight: Tensor, moment: Tensor) -> Tensor:
-    """Return a moment on the device and in the memory layout of its weight."""
-    return torch.empty_like(weight, requires_grad=False).copy_(moment)
-
-
 def _finite(loss: float, step: int) -> float:
     """Return a loss if it is a finite number."""
     if not math.isfinite(loss):
@@ -332,9 +299,34 @@ def _finite(loss: float, step: int) -> float:
     return loss
 
 
-def _new_network(settings: TrainingSettings) -> Network:
-    """Draw initial weights from the seed, leaving torch's global generator as it was."""
+def _new_network(settings: TrainingSettings, *, started: bool) -> Network:
+    """Draw initial weights from the seed, leaving torch's global generator as it was.
+
+    A training that has started takes its weights from its state, wherever it once started from.
+    """
     with torch.random.fork_rng(devices=[]):
         # The processor's generator alone: manual_seed would change those of GPUs, too.
         torch.default_generator.manual_seed(settings.seed)
-        return settings.network.build()
+        network = settings.network.build()
+    if settings.start_from is not None and not started:
+        _start_from(network, settings.start_from)
+    return network
+
+
+@torch.no_grad()
+def _start_from(network: Network, name_or_path: str) -> None:
+    """Copy the weights of a trained network; input channels that it lacks have no effect yet."""
+    trained = load_network(find_network(name_or_path))[0].state_dict()
+    weights = network.state_dict()
+    for name, tensor in weights.items():
+        given = trained.get(name, torch.empty(0))
+        if given.ndim == 4 and given.shape[1] < tensor.shape[1]:
+            missing = tensor.shape[1] - given.shape[1]
+            given = functional.pad(given, (0, 0, 0, 0, 0, missing))
+        if given.shape != tensor.shape:
+            raise InputError(
+                f"a training cannot start from the network '{name_or_path}': its '{name}' has the "
+                f"shape {tuple(given.shape)}, the new network's {tuple(tensor.shape)}; "
+                "choose one of the same architecture"
+            )
+        tensor.copy_(given)

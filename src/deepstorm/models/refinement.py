@@ -1,0 +1,118 @@
+"""From the sums over a whole movie to a sharper image: what one frame hides, the others know.
+
+Each frame's posterior is as wide as that frame alone leaves open. All frames together say where the
+structure is much better than one of them. A small network looks at the sums over the movie and says
+for each pixel how much of what lies around it belongs there; every emitter stays within a few
+pixels of where its frame had it, and none is added or lost.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deepstorm.config import Settings
+from deepstorm.models.layers import box_mean, convolutions, draw_for_relu, enlarge
+
+# What sums over a movie enter, in this order: posterior, gathered posterior, squared posterior.
+SUMS = 3
+# Half side of the square over which an image's level is averaged, and what is added to it.
+LEVEL_REACH_PX = 20
+LEAST_LEVEL = 1e-4
+# Where the logarithm of relative intensities turns flat, and the limits of the level's logarithm.
+SOFTENING = 0.02
+LEVEL_RANGE = (-6.0, 2.0)
+# Added to the gathered image before its logarithm, and the limits of the logarithmic weights.
+LEAST_WEIGHT = 1e-3
+WEIGHT_RANGE = (-12.0, 12.0)
+
+
+class RefinementSettings(Settings):
+    """Shape of a :class:`Refiner`.
+
+    Parameters
+    ----------
+    width, half_width, quarter_width : int
+        Channels at full, half and quarter resolution of the image.
+    reach_px : int
+        Super-resolution pixels that emitters move at most, along either axis.
+    """
+
+    width: int = Field(default=24, ge=2, le=256)
+    half_width: int = Field(default=48, ge=2, le=512)
+    quarter_width: int = Field(default=64, ge=2, le=512)
+    reach_px: int = Field(default=5, ge=1, le=32)
+
+    def build(self) -> Refiner:
+        """Return a new refiner with fresh weights."""
+        return Refiner(self)
+
+
+class Refiner(nn.Module):
+    """U-Net on the sums over a movie, whose answer says where around it each emitter belongs.
+
+    Takes sums (batch, 3, y, x) and returns the refined image (batch, 1, y, x) with the total of the
+    gathered sum. Multiplying all sums by a factor, as a longer movie does, multiplies the image by
+    nearly the same. Tiles of a larger image begin at multiples of ``divisor``.
+
+    Parameters
+    ----------
+    settings : RefinementSettings
+    """
+
+    divisor = 4
+
+    def __init__(self, settings: RefinementSettings) -> None:
+        super().__init__()
+        full, half, quarter = settings.width, settings.half_width, settings.quarter_width
+        self.reach_px = settings.reach_px
+        self.encode_full = convolutions(SUMS + 1, full, full)
+        self.encode_half = convolutions(full, half, half)
+        self.quarter = convolutions(half, quarter, quarter, quarter)
+        self.decode_half = convolutions(quarter + half, half, half)
+        self.decode_full = convolutions(half + full, full, full)
+        self.head = nn.Conv2d(full, 1, 1)
+        if not self.head.weight.is_meta:  # else weights are going to be loaded
+            self._initialise()
+
+    def _initialise(self) -> None:
+        """Draw weights for ReLU layers, and start with an image that hardly differs."""
+        draw_for_relu(self)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    @property
+    def halo_px(self) -> int:
+        """Super-resolution pixels around a tile that its image depends on."""
+        convolved = 28  # by convolutions, and where pooling begins
+        return -(-(LEVEL_REACH_PX + convolved + 2 * self.reach_px) // self.divisor) * self.divisor
+
+    def forward(self, sums: Tensor) -> Tensor:
+        """Return the refined image."""
+        gathered = sums[:, 1:2]
+        score = self._score(_features(self._filled(sums))).float()
+        score = score[..., : sums.shape[2], : sums.shape[3]]  # nothing may move into the filling
+        weight = (score + (gathered + LEAST_WEIGHT).log()).clamp(*WEIGHT_RANGE).exp()
+        return weight * box_mean(gathered / box_mean(weight, self.reach_px), self.reach_px)
+
+    def _filled(self, sums: Tensor) -> Tensor:
+        """Add empty pixels below and on the right, up to whole pooling cells."""
+        below, right = ((-length) % self.divisor for length in sums.shape[2:])
+        return functional.pad(sums, (0, right, 0, below))
+
+    def _score(self, features: Tensor) -> Tensor:
+        full = self.encode_full(features)  # (b, width, y, x)
+        half = self.encode_half(functional.max_pool2d(full, 2))  # (b, half_width, y/2, x/2)
+        quarter = self.quarter(functional.max_pool2d(half, 2))  # (b, quarter_width, y/4, x/4)
+        half = self.decode_half(torch.cat([half, enlarge(quarter)], dim=1))
+        full = self.decode_full(torch.cat([full, enlarge(half)], dim=1))
+        score: Tensor = self.head(full)
+        return score
+
+
+def _features(sums: Tensor) -> Tensor:
+    """Return the logarithms of the sums over the local level, and of that level itself."""
+    level = box_mean(sums[:, 1:2], LEVEL_REACH_PX) + LEAST_LEVEL
+    relative = (sums / level + SOFTENING).log()
+    return torch.cat([relative, level.log().clamp(*LEVEL_RANGE)], dim=1)

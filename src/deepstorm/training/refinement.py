@@ -1,0 +1,388 @@
+"""Training of a refiner: a network's sums over simulated movies, and the truth they stand for.
+
+Two phases, both of which can be stopped at any time: the movies are made and kept, then the refiner
+learns from crops of them. The network itself stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError, model_validator
+from torch import Tensor
+
+from deepstorm.config import Settings
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import load_network, save_network
+from deepstorm.models.devices import find_device
+from deepstorm.models.refinement import RefinementSettings, Refiner
+from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
+from deepstorm.training.crops import Crops
+from deepstorm.training.examples import TRAINING, VALIDATION
+from deepstorm.training.learner import Learner
+from deepstorm.training.loss_log import Progress, log_losses
+from deepstorm.training.schedules import CosineSchedule
+from deepstorm.training.state import read_state, write_state
+from deepstorm.training.summed_movies import (
+    KeptMovie,
+    MovieExamples,
+    MovieSource,
+    find_movie,
+    keep_movie,
+)
+from deepstorm.training.trainer import BEST_NAME, STATE_NAME
+
+MOVIES_FOLDER = "movies"
+STREAM_NAMES = {TRAINING: "training", VALIDATION: "validation"}
+RECORD_KEY = "refinement"
+
+
+class RefinementTraining(Settings):
+    """A whole training of a refiner: for which network, on what, how long.
+
+    Parameters
+    ----------
+    name : str
+        Name of the training, and of its folder; the network keeps its own.
+    seed : int
+        Decides movies, crops and initial weights.
+    network : str
+        The network whose sums are refined, by embedded name or file. A refiner that it has is
+        replaced.
+    movies, validation_movies : int
+        Simulated movies to learn from, and others to validate on.
+    lengths : tuple of int
+        Numbers of frames over which sums are taken, ascending; the last is the whole movie.
+    crop_px, margin_px : int
+        Side of a crop and width of its margin, in super-resolution pixels. What happens in the
+        margin does not count, unless the image itself ends there.
+    batch_size : int
+        Crops per step.
+    loss_floor : float
+        Added to a crop's sum of squared truth, by which its error is divided: crops with hardly
+        any emitters weigh little.
+    steps : int
+        Number of batches.
+    precision : str
+        ``bfloat16`` computes convolutions in bfloat16 and keeps weights in float32.
+    averaging : float
+        Decay of the exponential moving average of weights that is validated and kept; 0 for none.
+    gradient_limit : float
+        Largest norm of a gradient; longer ones are shortened. 0 for no limit.
+    validate_every : int
+        Steps between validations.
+    checkpoint_every_s : float
+        Seconds between states from which a killed training resumes.
+    """
+
+    kind: Literal["refinement"] = "refinement"
+    name: str = Field("refinement", min_length=1, max_length=200)
+    seed: int = Field(0, ge=0, lt=2**63)
+    network: str = DEFAULT_NETWORK
+    movies: int = Field(600, ge=1, le=100_000)
+    validation_movies: int = Field(40, ge=1, le=10_000)
+    lengths: tuple[int, ...] = (50, 100, 200, 300)
+    crop_px: int = Field(160, ge=8, multiple_of=4)
+    margin_px: int = Field(24, ge=0, multiple_of=4)
+    batch_size: int = Field(8, ge=1)
+    loss_floor: float = Field(20.0, gt=0)
+    steps: int = Field(2000, ge=1)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    averaging: float = Field(0.99, ge=0, lt=1)
+    gradient_limit: float = Field(1.0, ge=0)
+    validate_every: int = Field(100, ge=1)
+    checkpoint_every_s: float = Field(120.0, gt=0)
+    examples: MovieExamples = MovieExamples()
+    refinement: RefinementSettings = RefinementSettings()
+    schedule: CosineSchedule = CosineSchedule()
+
+    @model_validator(mode="after")
+    def _lengths_fit_the_movies(self) -> RefinementTraining:
+        frames, lengths = self.examples.frames_per_scene, self.lengths
+        ascending = list(lengths) == sorted(set(lengths)) and min(lengths, default=0) > 0
+        if not ascending or lengths[-1] != frames:
+            raise ValueError(
+                f"the lengths {list(lengths)} cannot be used; give numbers of frames that rise to "
+                f"those of a movie, 'examples.frames_per_scene' = {frames}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _margins_leave_something(self) -> RefinementTraining:
+        if 2 * self.margin_px >= self.crop_px:
+            raise ValueError(
+                f"crops of {self.crop_px} pixels with margins of {self.margin_px} are all margin; "
+                "enlarge 'crop_px'"
+            )
+        return self
+
+
+class RefinementTrainer:
+    """Train a refiner in a folder that holds everything needed to go on.
+
+    Parameters
+    ----------
+    settings : RefinementTraining
+    folder : Path
+        Holds the movies, the state, the best network so far and the losses; continued if it has
+        some of them.
+    device : str
+        Torch device.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, or the folder holds a training with other settings or a damaged
+        state, or the network takes no frames of the examples' size.
+    """
+
+    def __init__(self, settings: RefinementTraining, folder: Path, device: str = "cpu") -> None:
+        self.settings = settings
+        self.folder = folder
+        self.device = find_device(device)
+        network, self.card = load_network(find_network(settings.network))
+        network.refiner = None
+        self.network = network.to(self.device)
+        self._check_sides()
+        self.source = MovieSource(
+            self.network,
+            self.card,
+            settings.examples,
+            settings.lengths,
+            settings.seed,
+            settings.precision,
+        )
+        self.refiner = _new_refiner(settings).to(self.device)
+        self.refiner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learner = Learner(self.refiner, settings.averaging, settings.gradient_limit)
+        if (folder / STATE_NAME).exists():
+            self._restore()
+
+    def run(
+        self,
+        on_movie: Callable[[int, int], None] = lambda done, total: None,
+        on_step: Callable[[int, float], None] = lambda step, loss: None,
+        on_validation: Callable[[Progress], None] = lambda progress: None,
+    ) -> Path:
+        """Train to the end; return the file of the network with the refiner that was best.
+
+        Parameters
+        ----------
+        on_movie : callable
+            Called with the number of movies made so far, and that of all.
+        on_step : callable
+            Called after each step with the number of steps done and the loss.
+        on_validation : callable
+            Called after each validation, whose loss is the mean NMSE, as a fraction.
+
+        Raises
+        ------
+        InputError
+            If a loss is not a finite number, or a file in the folder is damaged or cannot be
+            written.
+        """
+        movies, held_back = self._movies(on_movie)
+        gathered = _mean([_nmse(*self._whole(movie)) for movie in held_back])
+        crops = self._crops(movies)
+        settings, history = self.settings, self.learner.history
+        began = saved = time.monotonic()
+        while history.step < settings.steps:
+            loss = self._step(crops)
+            on_step(history.step, loss)
+            due = history.step % settings.validate_every == 0 or history.step == settings.steps
+            progress = self._validate(held_back, gathered, began) if due else None
+            if due or time.monotonic() - saved > settings.checkpoint_every_s:
+                self._save_state()
+                saved = time.monotonic()
+            if progress is not None:
+                on_validation(progress)
+        return self._best()
+
+    def _check_sides(self) -> None:
+        side, divisor = self.settings.examples.side_px, self.network.divisor
+        if side % divisor:
+            raise InputError(
+                f"the movies have sides of {side} pixels, the network takes multiples of "
+                f"{divisor}; change 'examples.patch_px'"
+            )
+
+    def _movies(
+        self, on_movie: Callable[[int, int], None]
+    ) -> tuple[list[KeptMovie], list[KeptMovie]]:
+        """Find the movies to learn from and those held back; make what is missing."""
+        home = self.folder / MOVIES_FOLDER
+        home.mkdir(exist_ok=True)
+        counts = {
+            VALIDATION: self.settings.validation_movies,
+            TRAINING: self.settings.movies,
+        }
+        found: dict[int, list[KeptMovie]] = {TRAINING: [], VALIDATION: []}
+        for stream, count in counts.items():
+            for index in range(count):
+                path = home / f"{STREAM_NAMES[stream]}-{index:05d}.safetensors"
+                if not path.exists():
+                    keep_movie(path, self.source.movie(index, stream), self.source.origin)
+                found[stream].append(find_movie(path, self.source.origin))
+                on_movie(sum(map(len, found.values())), sum(counts.values()))
+        return found[TRAINING], found[VALIDATION]
+
+    def _crops(self, movies: list[KeptMovie]) -> Crops:
+        return Crops(
+            movies,
+            self.settings.seed,
+            crop_px=self.settings.crop_px,
+            margin_px=self.settings.margin_px,
+            batch_size=self.settings.batch_size,
+            step_px=Refiner.divisor,
+        )
+
+    def _step(self, crops: Crops) -> float:
+        """Learn from one batch; return its loss."""
+        history, schedule = self.learner.history, self.settings.schedule
+        batch = crops.batch(history.step)
+        sums, truth, counted = (
+            torch.from_numpy(part).to(self.device)
+            for part in (batch.sums, batch.truth, batch.counted)
+        )
+        image = self._refined(sums)
+        loss = relative_squared_error(image, truth, counted, self.settings.loss_floor)
+        value = _finite(float(loss.detach()), history.step + 1)
+        rate = schedule.rate(history.step, self.settings.steps, history.validation_losses)
+        self.learner.step(loss, rate)
+        return value
+
+    def _refined(self, sums: Tensor) -> Tensor:
+        reduced = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            image: Tensor = self.refiner(sums.to(memory_format=torch.channels_last))
+        return image
+
+    def _whole(self, movie: KeptMovie) -> tuple[Tensor, Tensor]:
+        """Return the gathered sum of a whole movie and the truth, both (1, 1, y, x)."""
+        planes = torch.from_numpy(movie.read(-1))[None]
+        return planes[:, 1:2], planes[:, 3:]
+
+    @torch.no_grad()
+    def _validate(self, movies: list[KeptMovie], gathered: float, began: float) -> Progress:
+        """Score the averaged weights, keep them if they are the best so far, and log."""
+        history = self.learner.history
+        with self.learner.averaged():
+            nmse = _finite(_mean([self._refined_nmse(movie) for movie in movies]), history.step)
+            best = nmse < min(history.validation_losses, default=math.inf)
+            history.validation_losses.append(nmse)
+            if best:
+                self._save_best(gathered)
+        progress = Progress(
+            step=history.step,
+            training_loss=_mean(history.recent_losses),
+            validation_loss=nmse,
+            rate=self.learner.optimizer.param_groups[0]["lr"],
+            elapsed_s=time.monotonic() - began,
+        )
+        history.recent_losses.clear()
+        log_losses(self.folder, progress)
+        return progress
+
+    def _refined_nmse(self, movie: KeptMovie) -> float:
+        planes = torch.from_numpy(movie.read(-1))[None].to(self.device)
+        return _nmse(self._refined(planes[:, :3]), planes[:, 3:])
+
+    def _save_best(self, gathered: float) -> None:
+        """Write the network with the refiner as it is now."""
+        history, every = self.learner.history, self.settings.validate_every
+        steps = [min(every * (i + 1), history.step) for i in range(len(history.validation_losses))]
+        record: dict[str, Any] = {
+            "settings": self.settings.model_dump(mode="json"),
+            "step": history.step,
+            "refined_nmse_percent": 100 * history.validation_losses[-1],
+            "gathered_nmse_percent": 100 * gathered,
+            "curve": [
+                [step, 100 * nmse]
+                for step, nmse in zip(steps, history.validation_losses, strict=True)
+            ],
+            "torch_version": torch.__version__,
+            "package_version": version("deepstorm"),
+        }
+        training = self.card.training | {RECORD_KEY: record}
+        card = self.card.model_copy(
+            update={"refinement": self.settings.refinement, "training": training}
+        )
+        self.network.refiner = self.refiner
+        save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
+
+    def _save_state(self) -> None:
+        state = self.learner.state(self.settings.model_dump_json())
+        write_state(self.folder / STATE_NAME, state)
+
+    def _restore(self) -> None:
+        """Take up the state in the folder."""
+        path = self.folder / STATE_NAME
+        state = read_state(path)
+        if not _same_settings(state.settings, self.settings):
+            raise InputError(
+                f"'{self.folder}' holds a training with other settings; "
+                "choose another folder or the same settings"
+            )
+        self.learner.take_up(state, path)
+
+    def _best(self) -> Path:
+        best = self.folder / BEST_NAME
+        if not best.is_file():
+            raise InputError(
+                f"the training in '{self.folder}' is complete, but its best network '{best.name}' "
+                "is missing; choose another folder to train anew"
+            )
+        return best
+
+
+def relative_squared_error(image: Tensor, truth: Tensor, counted: Tensor, floor: float) -> Tensor:
+    """Return the squared error over the squared truth plus ``floor``, the mean over crops.
+
+    Parameters
+    ----------
+    image, truth, counted : Tensor, shape (batch, 1, y, x)
+        ``counted`` is 1 where pixels take part and 0 elsewhere.
+    floor : float
+    """
+    error = ((image - truth).square() * counted).sum(dim=(1, 2, 3))
+    scale = (truth.square() * counted).sum(dim=(1, 2, 3)) + floor
+    return (error / scale).mean()
+
+
+def _nmse(image: Tensor, truth: Tensor) -> float:
+    """Return the squared error over the squared truth, at the best scale of the image."""
+    overlap, squared = (image * truth).sum(), image.square().sum().clamp(min=1e-12)
+    return float(1 - overlap.square() / (squared * truth.square().sum()))
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _finite(loss: float, step: int) -> float:
+    """Return a loss if it is a finite number."""
+    if not math.isfinite(loss):
+        raise InputError(f"the loss became {loss} at step {step}; lower the learning rate")
+    return loss
+
+
+def _same_settings(text: str, settings: RefinementTraining) -> bool:
+    """Tell whether settings in JSON are the given ones; those that are not named are as default."""
+    try:
+        return RefinementTraining.model_validate_json(text) == settings
+    except ValidationError:
+        return False
+
+
+def _new_refiner(settings: RefinementTraining) -> Refiner:
+    """Draw initial weights from the seed, leaving torch's global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        # The processor's generator alone: manual_seed would change those of GPUs, too.
+        torch.default_generator.manual_seed(settings.seed)
+        return settings.refinement.build()
