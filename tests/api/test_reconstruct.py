@@ -10,6 +10,7 @@ import pytest
 
 from deepstorm.api.reconstruct import Outputs, check_validity, reconstruct
 from deepstorm.api.simulate import simulate
+from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.images import read_image
 from deepstorm.io.localizations import read_localizations
@@ -18,6 +19,7 @@ from deepstorm.models.checkpoint import file_checksum
 from deepstorm.models.zoo import find_network
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.simulation.simulator import SimulationSettings
+from deepstorm.structures import Localizations
 
 DENSE = SimulationSettings(frames=6, height_px=24, width_px=32, density_per_um2=2.0)
 
@@ -48,11 +50,27 @@ def test_all_outputs_appear_and_agree(movie: Path, tmp_path: Path) -> None:
     assert record["input"]["bytes"] == movie.stat().st_size
     assert record["versions"]["torch"]
     assert record["expected_emitters"] == pytest.approx(result.image.sum(), rel=1e-4)
-    table = read_localizations(outputs.localizations)
+    assert_whole_table_kept(read_localizations(outputs.localizations), movie)
+
+
+def assert_whole_table_kept(table: Localizations, movie: Path) -> None:
+    """Every column of a run is in its table."""
     in_memory = reconstruct(movie).localizations
     assert in_memory is not None
     assert len(table) == len(in_memory) > 0
-    np.testing.assert_allclose(table.x_nm, in_memory.x_nm, atol=0.01)
+    assert in_memory.columns().keys() == {
+        "frame",
+        "x_nm",
+        "y_nm",
+        "photons",
+        "sigma_nm",
+        "background_photons",
+        "uncertainty_nm",
+        "confidence",
+    }
+    assert table.columns().keys() == in_memory.columns().keys()
+    for name, values in in_memory.columns().items():
+        np.testing.assert_allclose(table.columns()[name], values, rtol=1e-5, atol=0.01)
 
 
 def test_picassos_table_holds_the_same_places(movie: Path, tmp_path: Path) -> None:
@@ -60,10 +78,7 @@ def test_picassos_table_holds_the_same_places(movie: Path, tmp_path: Path) -> No
         Outputs.beside(tmp_path / "image.tif"), localizations=tmp_path / "locs.hdf5", preview=None
     )
     reconstruct(movie, outputs=outputs)
-    in_memory = reconstruct(movie).localizations
-    assert in_memory is not None
-    table = read_localizations(tmp_path / "locs.hdf5")
-    np.testing.assert_allclose(table.x_nm, in_memory.x_nm, atol=0.01)
+    assert_whole_table_kept(read_localizations(tmp_path / "locs.hdf5"), movie)
     assert not (tmp_path / "image.png").exists()
 
 
@@ -175,6 +190,53 @@ def test_a_network_for_other_pixels_is_refused(movie: Path) -> None:
     with pytest.raises(InputError, match="trained for camera pixels of 50 to 200 nm"):
         reconstruct(movie, pixel_size_nm=400)
     check_validity("anything", {}, 400)
+
+
+def test_a_movie_that_fits_gets_no_warning(movie: Path) -> None:
+    record = reconstruct(movie).record
+    assert record["warnings"] == []
+    assert all(note.endswith("not known.") for note in record["notes"])
+    assert record["calibration"]["sigma_nm"]["value"] == pytest.approx(110, rel=0.3)
+    assert record["calibration"]["pixel_size_nm"] == 100
+    assert record["photons"] == "effective"
+
+
+def test_a_movie_without_emitters_is_warned_of() -> None:
+    dark = np.random.default_rng(0).poisson(50, (20, 24, 24)).astype(np.uint16)
+    result = reconstruct(dark, pixel_size_nm=100)
+    (warning,) = result.record["warnings"]
+    assert "what the image shows is chance" in warning
+
+
+def test_a_known_width_is_taken_and_compared(movie: Path) -> None:
+    record = reconstruct(movie, known=KnownValues(sigma_px=4.0)).record
+    assert record["calibration"]["sigma_px"] == {"value": 4.0, "uncertainty": 0.0}
+    assert "'native' was trained for 0.8 to 2.2 pixels" in record["warnings"][0]
+
+
+def test_with_the_gain_photons_are_detected_ones(movie: Path) -> None:
+    # The movie's camera has 300 / 145 counts per electron and an excess noise factor of 2.
+    gain = 300 / 145
+    camera = KnownValues(adu_per_photon=2 * gain, zero_adu=99.9)
+    effective = reconstruct(movie, known=camera)
+    detected = reconstruct(movie, known=replace(camera, adu_per_electron=gain))
+    assert (effective.record["photons"], detected.record["photons"]) == ("effective", "detected")
+    assert detected.localizations is not None
+    assert effective.localizations is not None
+    for name in ("photons", "background_photons"):
+        np.testing.assert_allclose(
+            detected.localizations.columns()[name], 2 * effective.localizations.columns()[name]
+        )
+    np.testing.assert_array_equal(detected.image, effective.image)
+    true_background = DENSE.background.mean_photons
+    found = np.median(detected.localizations.columns()["background_photons"])
+    assert found == pytest.approx(true_background, rel=0.2)
+
+
+def test_the_pixel_size_of_a_calibration(movie: Path) -> None:
+    known = KnownValues(pixel_size_nm=80.0)
+    assert reconstruct(movie, known=known).pixel_size_nm == 10
+    assert reconstruct(movie, known=known, pixel_size_nm=160.0).pixel_size_nm == 20
 
 
 def test_a_network_that_is_not_there(movie: Path) -> None:

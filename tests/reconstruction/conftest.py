@@ -11,7 +11,7 @@ from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
 from deepstorm.models.rendering import ConcentratedRendering
-from deepstorm.models.scaling import AsinhScaling, MinMaxScaling
+from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -47,7 +47,7 @@ def enliven(network: Network, output_scale: float, output_bias: float | None) ->
 @pytest.fixture(scope="package")
 def native_network() -> NativeNetwork:
     network = NativeNetworkSettings(width=4, deep_width=8).build()
-    enliven(network, output_scale=1.0, output_bias=-4.0)
+    enliven(network, output_scale=3.0, output_bias=-4.0)
     return network
 
 
@@ -62,7 +62,7 @@ def paper_network() -> DeepStormNetwork:
 def native_card(native_network: NativeNetwork) -> NetworkCard:
     settings = NativeNetworkSettings(width=4, deep_width=8)
     return NetworkCard(
-        name="tiny", network=settings, scaling=AsinhScaling(), rendering=ConcentratedRendering()
+        name="tiny", network=settings, scaling=PhotonScaling(), rendering=ConcentratedRendering()
     )
 
 

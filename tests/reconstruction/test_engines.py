@@ -19,29 +19,33 @@ from deepstorm.reconstruction import engines
 from deepstorm.reconstruction.engines import (
     Engine,
     OpenVinoEngine,
+    Prediction,
     TorchEngine,
     choose_engine,
 )
 
 Frames = npt.NDArray[np.float32]
 
-# (frame, y, x): a single tile, non-square ones, and counts that pieces of two do not divide.
-NATIVE_SHAPES = [(1, 4, 4), (5, 12, 20), (4, 24, 16)]
-PAPER_SHAPES = [(1, 2, 3), (3, 7, 9)]
+# (frame, channel, y, x): a single cell, non-square frames, and counts that pieces of two do not
+# divide.
+NATIVE_SHAPES = [(1, 3, 4, 4), (5, 3, 12, 20), (4, 3, 24, 16)]
+PAPER_SHAPES = [(1, 1, 2, 3), (3, 1, 7, 9)]
+
+Shape = tuple[int, int, int, int]
 
 
-def draw_frames(shape: tuple[int, int, int]) -> Frames:
+def draw_frames(shape: Shape) -> Frames:
     return np.random.default_rng(0).normal(0.5, 1.0, shape).astype(np.float32)
 
 
 def expected(network: Network, frames: Frames) -> Frames:
     with torch.no_grad():
-        output = network.expected_emitters(torch.from_numpy(frames)[:, None])
+        output = network.expected_emitters(torch.from_numpy(frames))
     return output[:, 0].numpy()
 
 
 def pieces_of_two(monkeypatch: pytest.MonkeyPatch, frames: Frames) -> None:
-    monkeypatch.setattr(engines, "PIXELS_PER_CALL", 2 * frames.shape[1] * frames.shape[2])
+    monkeypatch.setattr(engines, "PIXELS_PER_CALL", 2 * frames.shape[2] * frames.shape[3])
 
 
 def assert_close(found: Frames, wanted: Frames, relative: float) -> None:
@@ -72,12 +76,12 @@ def paper_f32(paper_network: DeepStormNetwork) -> OpenVinoEngine:
 
 @pytest.mark.parametrize("shape", NATIVE_SHAPES)
 def test_torch_runs_the_network_in_pieces(
-    native_network: NativeNetwork, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+    native_network: NativeNetwork, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = draw_frames(shape)
     pieces_of_two(monkeypatch, frames)
     found = TorchEngine(native_network)(frames).expected
-    assert found.shape == (shape[0], 8 * shape[1], 8 * shape[2])
+    assert found.shape == (shape[0], 8 * shape[2], 8 * shape[3])
     assert_close(found, expected(native_network, frames), 1e-5)
 
 
@@ -85,7 +89,7 @@ def test_torch_runs_the_network_in_pieces(
 def test_openvino_gives_the_native_networks_numbers(
     native_network: NativeNetwork,
     native_f32: OpenVinoEngine,
-    shape: tuple[int, int, int],
+    shape: Shape,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = draw_frames(shape)
@@ -97,7 +101,7 @@ def test_openvino_gives_the_native_networks_numbers(
 def test_openvino_gives_the_papers_numbers(
     paper_network: DeepStormNetwork,
     paper_f32: OpenVinoEngine,
-    shape: tuple[int, int, int],
+    shape: Shape,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = draw_frames(shape)
@@ -107,7 +111,7 @@ def test_openvino_gives_the_papers_numbers(
 
 def test_openvino_in_bfloat16_is_close(native_network: NativeNetwork) -> None:
     pytest.importorskip("openvino")
-    frames = draw_frames((3, 16, 16))
+    frames = draw_frames((3, 3, 16, 16))
     engine = bf16_engine(native_network)
     assert engine.name == "openvino-bf16"
     wanted = expected(native_network, frames)
@@ -116,12 +120,12 @@ def test_openvino_in_bfloat16_is_close(native_network: NativeNetwork) -> None:
 
 
 def test_openvino_keeps_a_model_per_size(native_f32: OpenVinoEngine) -> None:
-    frames = draw_frames((2, 8, 8))
+    frames = draw_frames((2, 3, 8, 8))
     native_f32(frames)
     known = len(native_f32._compiled)
     native_f32(frames)
     assert len(native_f32._compiled) == known
-    native_f32(draw_frames((2, 8, 12)))
+    native_f32(draw_frames((2, 3, 8, 12)))
     assert len(native_f32._compiled) == known + 1
 
 
@@ -130,7 +134,7 @@ def test_results_are_kept_when_an_engine_runs_again(
 ) -> None:
     # Runtimes reuse the memory of their results; what was given out must not change.
     for engine in (native_f32, TorchEngine(native_network)):
-        frames = draw_frames((1, 8, 8))
+        frames = draw_frames((1, 3, 8, 8))
         first = engine(frames).expected
         copy = first.copy()
         engine(frames + 1)
@@ -141,15 +145,27 @@ def test_engines_leave_the_frames_as_they_were(
     native_network: NativeNetwork, native_f32: OpenVinoEngine
 ) -> None:
     for engine in (native_f32, TorchEngine(native_network)):
-        frames = draw_frames((3, 8, 8))
+        frames = draw_frames((3, 3, 8, 8))
         before = frames.copy()
-        engine(frames[:, ::-1, ::-1])
+        engine(frames[..., ::-1, ::-1])
         np.testing.assert_array_equal(frames, before)
+
+
+def test_engines_show_every_channel_to_the_network(
+    native_network: NativeNetwork, native_f32: OpenVinoEngine
+) -> None:
+    frames = draw_frames((1, 3, 8, 8))
+    for engine in (native_f32, TorchEngine(native_network)):
+        images = [engine(np.roll(frames, shift, axis=1)).expected for shift in range(3)]
+        for shift, image in enumerate(images):
+            wanted = expected(native_network, np.roll(frames, shift, axis=1))
+            assert_close(image, wanted, 1e-4)
+        assert np.ptp(images, axis=0).max() > 0.01
 
 
 def test_engines_take_views(native_network: NativeNetwork, native_f32: OpenVinoEngine) -> None:
     # Tiles are views of larger frames, neither contiguous nor at the beginning.
-    frames = draw_frames((3, 24, 24))[:, 4:12, 8:20]
+    frames = draw_frames((3, 3, 24, 24))[..., 4:12, 8:20]
     for engine in (native_f32, TorchEngine(native_network)):
         np.testing.assert_array_equal(engine(frames).expected, engine(frames.copy()).expected)
 
@@ -157,7 +173,7 @@ def test_engines_take_views(native_network: NativeNetwork, native_f32: OpenVinoE
 class Dropping(nn.Module):
     """A network that gives something else while it is trained."""
 
-    upsampling, divisor, halo_px = 1, 1, 0
+    upsampling, divisor, halo_px, channels = 1, 1, 0, 1
 
     def expected_emitters(self, frames: torch.Tensor) -> torch.Tensor:
         return frames * (2.0 if self.training else 1.0)
@@ -165,8 +181,9 @@ class Dropping(nn.Module):
 
 def test_engines_run_networks_as_for_evaluation() -> None:
     network = Dropping().train()
-    frames = draw_frames((1, 4, 4))
-    np.testing.assert_array_equal(TorchEngine(network)(frames).expected, frames)  # type: ignore[arg-type]
+    frames = draw_frames((1, 1, 4, 4))
+    found = TorchEngine(network)(frames).expected  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found, frames[:, 0])
 
 
 class Recorded:
@@ -175,8 +192,8 @@ class Recorded:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, frames: Frames) -> Frames:
-        return frames
+    def __call__(self, frames: Frames) -> Prediction:
+        return Prediction(frames, frames)
 
 
 @pytest.fixture
@@ -248,14 +265,14 @@ def test_torch_takes_over_where_openvino_cannot_be_imported(
     monkeypatch.setitem(sys.modules, "openvino", None)
     engine = choose_engine(native_network, device="cpu")
     assert engine.name == "torch-cpu"
-    frames = draw_frames((1, 8, 8))
+    frames = draw_frames((1, 3, 8, 8))
     assert_close(engine(frames).expected, expected(native_network, frames), 1e-5)
 
 
 def test_openvino_renders_as_torch_does(
     native_network: NativeNetwork, native_f32: OpenVinoEngine
 ) -> None:
-    frames = draw_frames((3, 12, 16))
+    frames = draw_frames((3, 3, 12, 16))
     wanted = TorchEngine(native_network, ConcentratedRendering())(frames)
     found = native_f32(frames)
     assert_close(found.image, wanted.image, 1e-3)

@@ -35,22 +35,45 @@ def test_a_blob_is_found_at_its_centroid(y: float, x: float, sigma: float, mass:
     assert found.confidence[0] == pytest.approx(mass, rel=0.01)
 
 
-@pytest.mark.parametrize("sigma", [0.5, 0.7, 0.9])
+AS_WIDE = PeakSettings(error_of_unit_width=1, error_growth=1)
+
+
+def test_the_error_grows_with_a_power_of_the_width() -> None:
+    image = blob((30, 30), 15.5, 15.5, 0.8)[None]
+    width, error = (
+        find_peaks(image, 1.0, settings=chosen).uncertainty_nm
+        for chosen in (AS_WIDE, PeakSettings(error_of_unit_width=0.5, error_growth=2))
+    )
+    assert width is not None
+    np.testing.assert_allclose(error, 0.5 * width**2)
+
+
+@pytest.mark.parametrize("sigma", [0.6, 0.75, 0.9])
 def test_uncertainty_is_the_width_of_the_blob(sigma: float) -> None:
-    found = find_peaks(blob((30, 30), 15.5, 15.5, sigma)[None], PIXEL_NM)
+    blobs = blob((30, 30), 15.5, 15.5, sigma)[None]
+    found = find_peaks(blobs, PIXEL_NM, settings=AS_WIDE)
     assert found.uncertainty_nm is not None
-    # The pixel counts twice: once in the image of the blob, once in what is known within a pixel.
-    expected = PIXEL_NM * np.sqrt(sigma**2 + 2 / 12)
-    assert found.uncertainty_nm[0] == pytest.approx(expected, rel=0.02)
+    # The image of the blob has been integrated over pixels, which widens it.
+    expected = PIXEL_NM * np.sqrt(sigma**2 + 1 / 12)
+    assert found.uncertainty_nm[0] == pytest.approx(expected, rel=0.05)
+
+
+def test_faint_haze_does_not_make_a_sharp_peak_uncertain() -> None:
+    sharp = blob((30, 30), 15.5, 15.5, 0.6)
+    hazy = 0.9 * sharp + 0.1 / 49 * (np.abs(np.indices((30, 30)) - 15).max(axis=0) <= 3)
+    both = np.stack([sharp, hazy]).astype(np.float32)
+    found = find_peaks(both, PIXEL_NM, settings=AS_WIDE)
+    assert found.uncertainty_nm is not None
+    assert found.uncertainty_nm[1] < 1.15 * found.uncertainty_nm[0]
 
 
 def test_a_certain_emitter_is_uncertain_within_its_pixel() -> None:
     image = np.zeros((1, 20, 20), np.float32)
     image[0, 7, 12] = 1
-    found = find_peaks(image, 8.0)
+    found = find_peaks(image, 8.0, settings=AS_WIDE)
     assert (found.x_nm[0], found.y_nm[0]) == (100.0, 60.0)
     assert found.uncertainty_nm is not None
-    assert found.uncertainty_nm[0] == pytest.approx(8 / np.sqrt(12))
+    assert found.uncertainty_nm[0] == pytest.approx(8 / np.sqrt(4 * np.pi))
 
 
 @pytest.mark.parametrize("step", [(0, 8), (8, 0), (6, 6)])

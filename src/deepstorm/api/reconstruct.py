@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from deepstorm.api.calibrate import calibration_record
+from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.io.images import write_image, write_preview
 from deepstorm.io.localizations import files_of_table, localization_stream
 from deepstorm.io.movies import Movie, open_movie
 from deepstorm.io.selection import Region, SelectedMovie
-from deepstorm.structures import Localizations, Reconstruction
+from deepstorm.structures import Calibration, Localizations, Reconstruction
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
@@ -89,6 +91,7 @@ def reconstruct(
     *,
     outputs: Outputs | None = None,
     pixel_size_nm: float | None = None,
+    known: KnownValues | None = None,
     upsampling: int | None = None,
     network: PathLike = "native",
     frames: slice | None = None,
@@ -106,7 +109,11 @@ def reconstruct(
     outputs : Outputs, optional
         Files to write; nothing is written where it is absent.
     pixel_size_nm : float, optional
-        Size of a camera pixel in the sample; read from the file where absent.
+        Size of a camera pixel in the sample; where absent, that of ``known``, or else the file's.
+    known : KnownValues, optional
+        What need not be measured of camera and optics; see
+        :func:`~deepstorm.api.known_values.known_values`. With ``adu_per_electron``, localizations
+        have detected photons, otherwise effective ones (:class:`~deepstorm.structures.Instrument`).
     upsampling : int, optional
         Super-resolution pixels per camera pixel and axis; the network's own (8) where absent.
     network : path-like
@@ -128,6 +135,9 @@ def reconstruct(
     Returns
     -------
     Reconstruction
+        Its record holds the ``calibration`` of the movie, ``warnings`` where the movie is not what
+        the network was trained for or has faults of its own, and ``notes`` on what could not be
+        found out.
 
     Raises
     ------
@@ -138,13 +148,22 @@ def reconstruct(
     if outputs is not None:
         outputs.check(overwrite=overwrite)
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
+        if pixel_size_nm is None and known is not None:
+            pixel_size_nm = known.pixel_size_nm
         pixel_nm = _known_pixel_size(selected, pixel_size_nm)
+        calibrations: list[Calibration] = []
         engine, network_record = _open_engine(network, pixel_nm, device, upsampling)
         with _sink(outputs, localizations, overwrite, pixel_nm, selected.shape) as sink:
             result = engine.reconstruct(
-                selected, pixel_nm, on_progress=on_progress, on_localizations=sink
+                selected,
+                pixel_nm,
+                known=known,
+                on_calibration=calibrations.append,
+                on_progress=on_progress,
+                on_localizations=sink,
             )
             record = result.record | {
+                "calibration": calibration_record(calibrations[0]),
                 "settings": _settings_record(pixel_nm, engine.upsampling, frames, region),
                 "network": network_record,
                 "input": _input_record(movie, selected),

@@ -50,7 +50,7 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        frames : ndarray of float32, shape (frame, y, x)
+        frames : ndarray of float32, shape (frame, channel, y, x)
             Scaled, sides a multiple of the network's divisor.
         """
 
@@ -88,10 +88,10 @@ class TorchEngine:
     @torch.inference_mode()
     def __call__(self, frames: Float32Array) -> Prediction:
         """Run in pieces that fit the memory."""
-        step = max(PIXELS_PER_CALL // (frames.shape[1] * frames.shape[2]), 1)
+        step = max(PIXELS_PER_CALL // (frames.shape[2] * frames.shape[3]), 1)
         results = []
         for start in range(0, len(frames), step):
-            piece = torch.from_numpy(np.ascontiguousarray(frames[start : start + step]))[:, None]
+            piece = torch.from_numpy(np.ascontiguousarray(frames[start : start + step]))
             results.append(self.module(piece.to(self.device)).cpu())
         expected, image = torch.cat(results).numpy().swapaxes(0, 1)
         return Prediction(expected, image)
@@ -119,27 +119,28 @@ class OpenVinoEngine:
         self.precision = precision or ("bf16" if capable else "f32")
         self.name = f"openvino-{self.precision}"
         self._upsampling = network.upsampling
-        example = torch.zeros(1, 1, 8 * network.divisor, 8 * network.divisor)
+        self._channels = network.channels
+        example = torch.zeros(1, network.channels, 8 * network.divisor, 8 * network.divisor)
         # OpenVINO holds frames as (batch, channel, y, x) with sizes that are filled in later.
         with _quiet_tracing():
             self._model = openvino.convert_model(
                 RenderedNetwork(network, rendering).eval(),
                 example_input=example,
-                input=openvino.PartialShape([-1, 1, -1, -1]),
+                input=openvino.PartialShape([-1, network.channels, -1, -1]),
             )
         self._compiled: dict[tuple[int, int, int], Any] = {}
 
     def __call__(self, frames: Float32Array) -> Prediction:
         """Run in pieces of one size; the last one is filled up."""
-        count, height, width = frames.shape
+        count, channels, height, width = frames.shape
         step = min(max(PIXELS_PER_CALL // (height * width), 1), count)
         run = self._compile(step, height, width)
         factor = self._upsampling
         both = np.empty((2, count, height * factor, width * factor), np.float32)
-        piece = np.zeros((step, 1, height, width), np.float32)
+        piece = np.zeros((step, channels, height, width), np.float32)
         for start in range(0, count, step):
             taken = frames[start : start + step]
-            piece[: len(taken), 0] = taken
+            piece[: len(taken)] = taken
             output = run(piece, share_inputs=True, share_outputs=True)[0]
             both[:, start : start + step] = output[: len(taken)].swapaxes(0, 1)
         return Prediction(*both)
@@ -148,7 +149,7 @@ class OpenVinoEngine:
         key = (batch, height, width)
         if key not in self._compiled:
             model = self._model.clone()
-            model.reshape([batch, 1, height, width])
+            model.reshape([batch, self._channels, height, width])
             settings = {
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": self.precision,

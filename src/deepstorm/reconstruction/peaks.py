@@ -23,11 +23,18 @@ class PeakSettings(Settings):
         Half side of the square around a maximum that belongs to it.
     min_confidence : float
         Expected emitters within the square below which a maximum is left out.
+    error_of_unit_width, error_growth : float
+        The standard deviation of a position's error per axis, in super-resolution pixels, is the
+        one times the width of its peak to the power of the other. Measured with the default network
+        on simulated movies of 35 conditions: a narrow peak is more certain than it looks, because
+        pixels widen it; a wide one less, because what lies beyond the square is not seen.
     """
 
     smoothing_px: float = Field(1.5, ge=0)
     reach_px: int = Field(3, ge=1, le=20)
     min_confidence: float = Field(0.3, ge=0)
+    error_of_unit_width: float = Field(0.7, gt=0)
+    error_growth: float = Field(2.3, ge=0)
 
 
 def find_peaks(
@@ -51,8 +58,8 @@ def find_peaks(
     Returns
     -------
     Localizations
-        With ``confidence`` (expected emitters around the peak) and ``uncertainty_nm`` (spread of
-        the expectation around the centroid, per axis), ordered by frame.
+        With ``confidence`` (expected emitters around the peak) and ``uncertainty_nm`` (standard
+        deviation of the error per axis, from the area that the peak covers), ordered by frame.
     """
     chosen = settings or PeakSettings()
     frame, row, column = _maxima(expected, chosen)
@@ -69,9 +76,10 @@ def find_peaks(
     windows, mass = windows[keep] / mass[keep, None, None], mass[keep]
     over_y, over_x = windows.sum(axis=2), windows.sum(axis=1)
     dy, dx = over_y @ offset, over_x @ offset
-    spread = over_y @ offset**2 - dy**2 + over_x @ offset**2 - dx**2
-    # Even a certain emitter lies anywhere in its pixel: a variance of 1/12 per axis.
-    uncertainty = np.sqrt(np.clip(spread, 0, None) / 2 + 1 / 12)
+    # A Gaussian covers an area of 4 pi sigma², by its sum of squares. Second moments would follow
+    # the faint haze around a peak, where other emitters may be, more than the peak.
+    width_px = np.sqrt(1 / np.square(windows).sum(axis=(1, 2)) / (4 * np.pi))
+    uncertainty = chosen.error_of_unit_width * width_px**chosen.error_growth
     return Localizations(
         frame=frame[keep] + first_frame,
         x_nm=(column[keep] + 0.5 + dx) * pixel_size_nm,

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.calibration import FEW_FRAMES, find_hot_pixels
+from deepstorm.calibration.assumption import KnownValues
+from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.calibration.faults import FEW_FRAMES
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.devices import DeviceName
 from deepstorm.reconstruction.engines import choose_engine
+from deepstorm.reconstruction.fitting import fit_movie
 from deepstorm.reconstruction.peaks import find_peaks
+from deepstorm.reconstruction.refining import refine
 from deepstorm.reconstruction.tiling import Span, tiles
-from deepstorm.structures import Localizations, Reconstruction
+from deepstorm.structures import Calibration, Localizations, Reconstruction
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -105,6 +109,8 @@ class Reconstructor:
         movie: Frames,
         pixel_size_nm: float,
         *,
+        known: KnownValues | None = None,
+        on_calibration: Callable[[Calibration], None] = lambda calibration: None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_localizations: Callable[[Localizations], None] | None = None,
     ) -> Reconstruction:
@@ -115,6 +121,11 @@ class Reconstructor:
         movie : Frames
         pixel_size_nm : float
             Size of a camera pixel.
+        known : KnownValues, optional
+            What need not be measured of camera and optics. With ``adu_per_electron``, localizations
+            have detected photons, otherwise effective ones.
+        on_calibration : callable
+            Called once, before the first block, with what was measured.
         on_progress : callable
             Called after each block of frames.
         on_localizations : callable, optional
@@ -124,49 +135,64 @@ class Reconstructor:
         Returns
         -------
         Reconstruction
-            Without localizations: those went to ``on_localizations``.
+            Without localizations: those went to ``on_localizations``. The record holds
+            ``warnings`` and ``notes``, sentences on how the movie suits the network.
         """
         began = time.perf_counter()
         total, height, width = movie.shape
         sample = sample_frames(movie)
-        hot = find_hot_pixels(sample)
-        scaling = self.card.scaling.fit(hot.repair(sample))
-        image = np.zeros((height * self._network.upsampling, width * self._network.upsampling))
+        given = replace(known or KnownValues(), pixel_size_nm=pixel_size_nm)
+        calibration = calibrate_frames(sample, known=given)
+        on_calibration(calibration)
+        fitted = fit_movie(sample, calibration, given, self.card, self.upsampling)
+        sums = MovieSums.zeros(height * self._network.upsampling, width * self._network.upsampling)
         light = np.zeros((height, width))
         for start, frames in blocks(movie, self._network.upsampling):
-            repaired = hot.repair(frames)
+            repaired = fitted.faulty.repair(frames)
             light += repaired.sum(axis=0, dtype=np.float64)
             found = []
-            for tile in self._predict(scaling.apply(repaired)):
-                image[tile.field_slices] += tile.core_image.sum(axis=0, dtype=np.float64)
+            for tile in self._predict(fitted.scaling.apply(repaired)):
+                sums.add(tile)
                 if on_localizations is not None:
                     found.append(tile.localizations(pixel_size_nm, start))
             if on_localizations is not None:
-                on_localizations(_by_frame(found))
-            on_progress(Progress(start + len(frames), total, float(image.sum())))
+                on_localizations(
+                    fitted.with_light(_by_frame(found), repaired, start, pixel_size_nm)
+                )
+            on_progress(Progress(start + len(frames), total, sums.emitters))
+        factor = self._network.upsampling // self.upsampling
         return Reconstruction(
-            image=_coarser(image, self._network.upsampling // self.upsampling),
+            image=_coarser(self._image(sums), factor),
+            posterior=_coarser(sums.posterior, factor),
             pixel_size_nm=pixel_size_nm / self.upsampling,
             widefield=(light / total).astype(np.float32),
             record={
                 "frames": total,
-                "expected_emitters": float(image.sum()),
-                "hot_pixels": int(hot.mask.sum()),
+                "expected_emitters": sums.emitters,
+                "hot_pixels": int(fitted.faulty.mask.sum()),
+                "photons": fitted.kind_of_photons,
+                "warnings": list(fitted.findings.warnings),
+                "notes": list(fitted.findings.notes),
                 "engine": self.engine.name,
                 "reconstruction_s": time.perf_counter() - began,
             },
         )
 
+    def _image(self, sums: MovieSums) -> npt.NDArray[np.floating[Any]]:
+        """Return the gathered sum, refined where the network has a refiner."""
+        refiner = self._network.refiner
+        return sums.gathered if refiner is None else refine(refiner, sums.stacked())
+
     def _predict(self, scaled: Float32Array) -> Iterator[TilePrediction]:
-        """Run the network over scaled frames, (frame, y, x), tile by tile."""
+        """Run the network over scaled frames, (frame, channel, y, x), tile by tile."""
         divisor, upsampling = self._network.divisor, self._network.upsampling
-        shape = scaled.shape[1:]
+        shape = scaled.shape[2:]
         missing = [(-length) % divisor for length in shape]
         # Repeating the last pixels deceives networks least: a mirror image doubles emitters there.
-        padded = np.pad(scaled, ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
+        padded = np.pad(scaled, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
         tile_px = max(TILE_PX, 2 * self._halo + divisor)  # of which some is kept, at any halo
-        for all_rows, all_columns in tiles(padded.shape[1:], tile_px, self._halo):
-            prediction = self.engine(padded[:, all_rows.seen, all_columns.seen])
+        for all_rows, all_columns in tiles(padded.shape[2:], tile_px, self._halo):
+            prediction = self.engine(padded[..., all_rows.seen, all_columns.seen])
             # Light that was filled up is no emitter: no peak may be sought there.
             rows, columns = all_rows.limited(shape[0]), all_columns.limited(shape[1])
             seen = (
@@ -177,6 +203,48 @@ class Reconstructor:
             yield TilePrediction(
                 prediction.expected[seen], prediction.image[seen], rows, columns, upsampling
             )
+
+
+@dataclass(slots=True)
+class MovieSums:
+    """Sums over the frames of a movie, each of shape (y, x) in super-resolution pixels.
+
+    Parameters
+    ----------
+    posterior : ndarray of float64
+        Expected emitters.
+    gathered : ndarray of float64
+        What the frames add to the image.
+    squared : ndarray of float64
+        Squares of the expected emitters: large where single frames are certain.
+    emitters : float
+        Total of the gathered sum.
+    """
+
+    posterior: npt.NDArray[np.float64]
+    gathered: npt.NDArray[np.float64]
+    squared: npt.NDArray[np.float64]
+    emitters: float = 0.0
+
+    @classmethod
+    def zeros(cls, height: int, width: int) -> MovieSums:
+        """Return the sums over no frames."""
+        posterior, gathered, squared = np.zeros((3, height, width))
+        return cls(posterior, gathered, squared)
+
+    def add(self, tile: TilePrediction) -> None:
+        """Add the core of some frames' tile."""
+        expected, gathered = tile.expected[tile.core_slices], tile.image[tile.core_slices]
+        here = tile.field_slices
+        added = gathered.sum(axis=0, dtype=np.float64)
+        self.gathered[here] += added
+        self.posterior[here] += expected.sum(axis=0, dtype=np.float64)
+        self.squared[here] += np.square(expected).sum(axis=0, dtype=np.float64)
+        self.emitters += float(added.sum())
+
+    def stacked(self) -> Float32Array:
+        """Return the sums in the order that a refiner takes, shape (3, y, x)."""
+        return np.stack([self.posterior, self.gathered, self.squared]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +274,10 @@ class TilePrediction:
         return self.rows.core(self.upsampling), self.columns.core(self.upsampling)
 
     @property
-    def core_image(self) -> Float32Array:
-        """What the frames add to the image, without halo, shape (frame, y, x)."""
+    def core_slices(self) -> tuple[slice, slice, slice]:
+        """Where the core lies in the tile's arrays."""
         rows, columns = (span.core_within(self.upsampling) for span in (self.rows, self.columns))
-        return self.image[:, rows, columns]
+        return slice(None), rows, columns
 
     def localizations(self, pixel_size_nm: float, first_frame: int) -> Localizations:
         """Find the peaks whose centroid lies in the core, in coordinates of the field."""
@@ -247,7 +315,7 @@ def _by_frame(parts: list[Localizations]) -> Localizations:
     return joined.select(np.argsort(joined.frame, kind="stable"))
 
 
-def _coarser(image: npt.NDArray[np.float64], factor: int) -> Float32Array:
+def _coarser(image: npt.NDArray[np.floating[Any]], factor: int) -> Float32Array:
     """Sum ``factor`` × ``factor`` pixels into one."""
     height, width = image.shape[0] // factor, image.shape[1] // factor
     coarse = image.reshape(height, factor, width, factor).sum(axis=(1, 3))

@@ -1,0 +1,167 @@
+"""What is fitted to a movie once and holds for all of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.calibration.assumption import KnownValues
+from deepstorm.calibration.faults import HotPixels
+from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.scaling import FittedScaling
+from deepstorm.models.validity import Findings, judge
+from deepstorm.reconstruction.inspection import inspect_frames
+from deepstorm.reconstruction.photometry import measure_light
+from deepstorm.structures import Calibration, Instrument, Localizations
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMovie:
+    """What holds for all frames of a movie.
+
+    Parameters
+    ----------
+    known : KnownValues
+        What was given.
+    calibration : Calibration
+    faulty : HotPixels
+        Hot and dead pixels.
+    scaling : FittedScaling
+    findings : Findings
+    """
+
+    known: KnownValues
+    calibration: Calibration
+    faulty: HotPixels
+    scaling: FittedScaling
+    findings: Findings
+
+    @property
+    def kind_of_photons(self) -> Literal["detected", "effective"]:
+        """Which photons localizations have."""
+        return "effective" if self.known.adu_per_electron is None else "detected"
+
+    def with_light(
+        self, found: Localizations, frames: Float32Array, first_frame: int, pixel_size_nm: float
+    ) -> Localizations:
+        """Add photons, background and PSF width to the localizations of a block of frames.
+
+        Parameters
+        ----------
+        found : Localizations
+        frames : ndarray of float32, shape (frame, y, x)
+            Counts.
+        first_frame : int
+            Index of the block's first frame.
+        pixel_size_nm : float
+            Size of a camera pixel.
+        """
+        instrument = self.calibration.instrument
+        lit = _with_light(found, frames, first_frame, pixel_size_nm, instrument)
+        return in_detected_photons(lit, instrument, self.known)
+
+
+def fit_movie(
+    sample: npt.NDArray[Any],
+    calibration: Calibration,
+    known: KnownValues,
+    card: NetworkCard,
+    upsampling: int,
+) -> FittedMovie:
+    """Fit a network's scaling to a movie, and compare the movie with the network's card.
+
+    Parameters
+    ----------
+    sample : ndarray, shape (frame, y, x)
+        Frames spread over the movie.
+    calibration : Calibration
+        Of these frames.
+    known : KnownValues
+        What was given to it.
+    card : NetworkCard
+    upsampling : int
+        Pixels of the image per camera pixel.
+    """
+    faulty = HotPixels(calibration.hot_pixels | calibration.dead_pixels)
+    return FittedMovie(
+        known=known,
+        calibration=calibration,
+        faulty=faulty,
+        scaling=card.scaling.fit(faulty.repair(sample), calibration.instrument),
+        findings=judge(card.name, card.validity, inspect_frames(sample, calibration, upsampling)),
+    )
+
+
+def in_detected_photons(
+    lit: Localizations, instrument: Instrument, known: KnownValues
+) -> Localizations:
+    """Turn effective photons into detected ones, where the camera's gain is known.
+
+    Counts over counts per electron are photoelectrons, whatever the excess noise. Where the
+    camera's offset is known too, the read noise is taken off the background, of which it is a part
+    otherwise.
+
+    Parameters
+    ----------
+    lit : Localizations
+        With effective photons.
+    instrument : Instrument
+    known : KnownValues
+    """
+    if known.adu_per_electron is None or lit.photons is None or lit.background_photons is None:
+        return lit
+    factor = instrument.adu_per_photon / known.adu_per_electron
+    dark_adu = instrument.zero_adu if known.offset_adu is None else known.offset_adu
+    read_noise = (dark_adu - instrument.zero_adu) / instrument.adu_per_photon
+    return replace(
+        lit,
+        photons=lit.photons * factor,
+        background_photons=np.maximum(lit.background_photons - read_noise, 0) * factor,
+    )
+
+
+def _with_light(
+    found: Localizations,
+    frames: Float32Array,
+    first_frame: int,
+    pixel_size_nm: float,
+    instrument: Instrument,
+) -> Localizations:
+    """Add photons, background and PSF width to the localizations of a block of frames.
+
+    Parameters
+    ----------
+    found : Localizations
+    frames : ndarray of float32, shape (frame, y, x)
+        Counts.
+    first_frame : int
+        Index of the block's first frame.
+    pixel_size_nm : float
+        Size of a camera pixel.
+    instrument : Instrument
+
+    Returns
+    -------
+    Localizations
+        With photons as :class:`~deepstorm.structures.Instrument` counts them.
+    """
+    beyond = np.array(frames.shape[:0:-1]) * (1 - 1e-9)  # a centroid may lie on the far border
+    x_px, y_px = (
+        np.clip(np.asarray(position) / pixel_size_nm, 0, limit)
+        for position, limit in zip((found.x_nm, found.y_nm), beyond, strict=True)
+    )
+    photons = (frames - np.float32(instrument.zero_adu)) / np.float32(instrument.adu_per_photon)
+    light = measure_light(
+        photons, found.frame - first_frame, x_px, y_px, instrument.sigma_px, found.confidence
+    )
+    return replace(
+        found,
+        photons=light.photons,
+        background_photons=light.background_photons,
+        sigma_nm=np.full(len(found), instrument.sigma_px * pixel_size_nm),
+    )
