@@ -23,7 +23,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = deepstorm.nonsense
 
 
-@pytest.mark.parametrize("module", ["deepstorm", "deepstorm.cli", "deepstorm.api.evaluate"])
+@pytest.mark.parametrize("module", ["deepstorm", "deepstorm.cli.app", "deepstorm.api.evaluate"])
 def test_importing_costs_no_torch(module: str) -> None:
     code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'napari' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

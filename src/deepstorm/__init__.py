@@ -1,8 +1,8 @@
 """Super-resolution images from dense blinking movies by a convolutional network (Deep-STORM).
 
-The verbs — :func:`simulate`, :func:`train`, :func:`reconstruct`, :func:`evaluate` — take paths or
-arrays and return records. They are loaded when they are first used, so that importing the package
-costs nothing.
+The verbs — :func:`simulate`, :func:`calibrate`, :func:`train`, :func:`reconstruct`,
+:func:`evaluate` — take paths or arrays and return records. They are loaded when they are first
+used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepstorm.api.calibrate import CalibrationOutputs, calibrate
     from deepstorm.api.evaluate import Evaluation, evaluate
     from deepstorm.api.reconstruct import Outputs, reconstruct
     from deepstorm.api.simulate import Simulation, simulate
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from deepstorm.errors import InputError
     from deepstorm.io.selection import Region
     from deepstorm.simulation.simulator import SimulationSettings
-    from deepstorm.structures import Localizations, Reconstruction
+    from deepstorm.structures import Calibration, Localizations, Reconstruction
     from deepstorm.training.trainer import TrainingSettings
 
 _HOMES = {
+    "Calibration": "deepstorm.structures",
+    "CalibrationOutputs": "deepstorm.api.calibrate",
     "Evaluation": "deepstorm.api.evaluate",
     "InputError": "deepstorm.errors",
     "Localizations": "deepstorm.structures",
@@ -31,6 +34,7 @@ _HOMES = {
     "Simulation": "deepstorm.api.simulate",
     "SimulationSettings": "deepstorm.simulation.simulator",
     "TrainingSettings": "deepstorm.training.trainer",
+    "calibrate": "deepstorm.api.calibrate",
     "evaluate": "deepstorm.api.evaluate",
     "reconstruct": "deepstorm.api.reconstruct",
     "simulate": "deepstorm.api.simulate",
@@ -38,6 +42,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Calibration",
+    "CalibrationOutputs",
     "Evaluation",
     "InputError",
     "Localizations",
@@ -47,6 +53,7 @@ __all__ = [
     "Simulation",
     "SimulationSettings",
     "TrainingSettings",
+    "calibrate",
     "evaluate",
     "reconstruct",
     "simulate",

@@ -1,6 +1,6 @@
 """``python -m deepstorm`` is the command line."""
 
-from deepstorm.cli import main
+from deepstorm.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepstorm import cli
+from deepstorm.cli.app import main
 from deepstorm.demo import run_demo
 from deepstorm.errors import InputError
 
@@ -22,7 +22,7 @@ def test_the_demo_leaves_what_it_promises(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["deepstorm", "demo", str(folder), "--frames", "60", "--json"])
-    cli.main()
+    main()
     figures = json.loads(capsys.readouterr().out)
     assert figures["frames"] == 60
     assert figures["NMSE [%]"] < 60

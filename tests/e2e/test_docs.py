@@ -16,7 +16,7 @@ import typer.main
 from pydantic.fields import FieldInfo
 
 import deepstorm
-from deepstorm.cli import app
+from deepstorm.cli.app import app
 from deepstorm.config import Settings, read_settings
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.trainer import TrainingSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm.cli import main
+from deepstorm.cli.app import main
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 

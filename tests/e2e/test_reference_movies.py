@@ -19,7 +19,7 @@ def microtubules(microtubules_folder: Path) -> Reconstruction:
 def test_the_papers_movie(microtubules: Reconstruction, microtubules_truth: Localizations) -> None:
     """NMSE without any registration; the paper's own image has 48.75 that way."""
     figures = deepstorm.evaluate(microtubules, microtubules_truth).figures()
-    assert figures["nmse_percent"] <= 36.0
+    assert figures["nmse_percent"] <= 31.5
     assert microtubules.image.sum() == pytest.approx(len(microtubules_truth), rel=0.1)
 
 

@@ -1,0 +1,81 @@
+"""The application: its commands, and errors as one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from deepstorm.cli.calibrate import calibrate
+from deepstorm.cli.demo import demo
+from deepstorm.cli.evaluate import evaluate
+from deepstorm.cli.models import models
+from deepstorm.cli.reconstruct import reconstruct
+from deepstorm.cli.simulate import simulate
+from deepstorm.cli.terminal import fail
+from deepstorm.cli.train import train
+from deepstorm.errors import InputError
+
+INTERRUPTED = 130
+# In the order in which the help lists them.
+COMMANDS: tuple[Callable[..., None], ...] = (
+    reconstruct,
+    simulate,
+    calibrate,
+    train,
+    evaluate,
+    models,
+    demo,
+)
+
+app = typer.Typer(
+    name="deepstorm",
+    help="Super-resolution images from dense blinking movies (Deep-STORM).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("deepstorm"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors meant for people are printed as one sentence."""
+    try:
+        code = app(standalone_mode=False)
+    except InputError as error:
+        fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except OSError as error:
+        fail(f"the operating system refused: {error}", 1)
+    except MemoryError:
+        fail("the memory does not suffice; use a smaller --roi or fewer frames", 1)
+    except Exception as error:
+        _usage_error(error)
+    if code == INTERRUPTED:
+        fail("interrupted; no unfinished output was left behind", INTERRUPTED)
+
+
+def _usage_error(error: Exception) -> NoReturn:
+    """Print what is wrong with the words of a command; anything else is a fault of ours."""
+    show = getattr(error, "format_message", None)
+    if show is None:
+        raise error
+    message = show()
+    if not message:  # the help was shown in place of a message
+        raise SystemExit(2)
+    fail(message, 2)

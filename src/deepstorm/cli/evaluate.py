@@ -1,0 +1,47 @@
+"""``deepstorm evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepstorm.cli.options import AsJson
+from deepstorm.cli.terminal import print_figures
+
+
+def evaluate(
+    result: Annotated[Path, typer.Argument(help="Image (TIFF, NPY, MAT) or table (CSV, HDF5).")],
+    truth: Annotated[Path | None, typer.Option(help="Table of the true emitters.")] = None,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(metavar="NM", help="Pixel of the image, where it does not say, in nm."),
+    ] = None,
+    camera_pixel_size: Annotated[
+        float | None,
+        typer.Option(metavar="NM", help="Camera pixel, for tables that count in pixels, in nm."),
+    ] = None,
+    radius: Annotated[float, typer.Option(help="Largest distance of a match, in nm.")] = 100.0,
+    line: Annotated[
+        str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="Profile for the FWHM, in nm.")
+    ] = None,
+    other_half: Annotated[
+        Path | None, typer.Option(help="Image of the other half of the movie, for the FRC.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score an image or a table of localizations."""
+    from deepstorm.api.evaluate import evaluate as run
+    from deepstorm.api.evaluate import parse_line
+
+    evaluation = run(
+        result,
+        truth,
+        pixel_size_nm=pixel_size,
+        camera_pixel_size_nm=camera_pixel_size,
+        radius_nm=radius,
+        line=parse_line(line) if line is not None else None,
+        other_half=other_half,
+    )
+    print_figures(evaluation.figures(), as_json=as_json, title=result.name)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import deepstorm
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    settings = deepstorm.SimulationSettings(frames=20, height_px=32, width_px=32)
+    deepstorm.simulate(settings, movie=tmp_path / "movie.tif")
+    return tmp_path / "movie.tif"
+
+
+def test_a_table_is_the_default(run: Run, movie: Path) -> None:
+    code, out, _ = run("calibrate", str(movie), "--gain", "2")
+    assert code == 0
+    for name in ("sigma_px", "adu_per_photon", "excess_noise_factor", "hot_pixels", "±"):
+        assert name in out
+    assert "read noise" in out.lower()
+
+
+def test_json_and_files(run: Run, movie: Path) -> None:
+    record, picture = movie.with_name("c.json"), movie.with_name("c.png")
+    words = ("-o", str(record), "--picture", str(picture), "--sigma", "1.1", "--zero", "100")
+    part = ("--roi", "0,0,24,30", "--frames", "0:12")
+    code, out, _ = run("calibrate", str(movie), *words, *part, "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert printed == json.loads(record.read_text())
+    assert printed["sigma_px"] == {"value": 1.1, "uncertainty": 0.0}
+    assert printed["sigma_nm"]["value"] == pytest.approx(110)
+    assert printed["frames"] == 12
+    assert picture.stat().st_size > 10_000

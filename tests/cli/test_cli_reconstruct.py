@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deepstorm.api.simulate import simulate
+from deepstorm.simulation.simulator import SimulationSettings
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_a_reconstruction_takes_known_values_and_warns(run: Run, tmp_path: Path) -> None:
+    movie = tmp_path / "movie.tif"
+    settings = SimulationSettings(frames=4, height_px=16, width_px=16)
+    simulate(settings, seed=1, movie=movie)
+    known = ("--adu-per-photon", "4.1", "--zero", "99", "--offset", "100", "--gain", "2.05")
+    code, out, message = run("reconstruct", str(movie), *known, "--sigma", "4", "--json")
+    assert code == 0
+    record = json.loads(out)
+    values = record["calibration"]
+    assert values["adu_per_photon"] == {"value": 4.1, "uncertainty": 0.0}
+    assert values["zero_adu"]["value"] == 99
+    assert values["sigma_px"]["value"] == 4
+    assert values["excess_noise_factor"]["value"] == pytest.approx(2)
+    assert record["photons"] == "detected"
+    assert record["warnings"]
+    assert message.splitlines() == [f"warning: {warning}" for warning in record["warnings"]]
+    assert json.loads((tmp_path / "movie_deepstorm.json").read_text())["calibration"] == values
+
+
+def test_a_calibration_is_handed_over(run: Run, tmp_path: Path) -> None:
+    movie, values = tmp_path / "movie.tif", tmp_path / "values.json"
+    settings = SimulationSettings(frames=20, height_px=24, width_px=24, density_per_um2=2.0)
+    simulate(settings, seed=1, movie=movie)
+    assert run("calibrate", str(movie), "-o", str(values), "--sigma", "1.1")[0] == 0
+    code, out, _ = run(
+        "reconstruct", str(movie), "--calibration", str(values), "--frames", "0:3", "--json"
+    )
+    assert code == 0
+    found, known = json.loads(out)["calibration"], json.loads(values.read_text())
+    assert found["sigma_px"] == {"value": 1.1, "uncertainty": 0.0}
+    assert found["adu_per_photon"]["value"] == known["adu_per_photon"]["value"]
+    code, _, message = run("reconstruct", str(movie), "--calibration", str(movie))
+    assert code == 1
+    assert "calibration" in message
