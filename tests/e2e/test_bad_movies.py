@@ -188,6 +188,8 @@ def test_an_interrupted_command_leaves_nothing(tmp_path: Path) -> None:
     _write(movie, FRAMES)
     code = (
         "import os, signal, sys\n"
+        # A parent in the background has it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from deepstorm.cli.app import main\n"
         "from deepstorm.reconstruction.reconstructor import Reconstructor\n"
         "def stop(*_): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
