@@ -20,6 +20,7 @@ from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 from deepstorm.training.crops import Crops
+from deepstorm.training.folder import BEST_NAME, STATE_NAME
 from deepstorm.training.loss_log import LOSSES_NAME, Progress
 from deepstorm.training.refinement import (
     MOVIES_FOLDER,
@@ -29,7 +30,6 @@ from deepstorm.training.refinement import (
 )
 from deepstorm.training.schedules import CosineSchedule
 from deepstorm.training.summed_movies import MovieExamples
-from deepstorm.training.trainer import BEST_NAME, STATE_NAME
 
 NEVER_S, ALWAYS_S = 1e9, 1e-9
 NETWORK = NativeNetworkSettings(width=4, deep_width=8, upsampling=4)

@@ -12,8 +12,9 @@ from deepstorm.errors import InputError
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling
 from deepstorm.training.examples import SimulatedExamples
+from deepstorm.training.folder import STATE_NAME
 from deepstorm.training.state import History, State, read_state, write_state
-from deepstorm.training.trainer import STATE_NAME, Trainer, TrainingSettings
+from deepstorm.training.trainer import Trainer, TrainingSettings
 
 ONE_STEP = TrainingSettings(
     name="tiny",

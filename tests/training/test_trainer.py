@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,11 +25,12 @@ from deepstorm.training.examples import (
     ExampleSource,
     SimulatedExamples,
 )
+from deepstorm.training.folder import BEST_NAME, STATE_NAME, save_state
 from deepstorm.training.loss_log import LOSSES_HEADER, LOSSES_NAME, Progress
 from deepstorm.training.losses import BlurredSpikesLoss
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule, PlateauSchedule
-from deepstorm.training.trainer import BEST_NAME, STATE_NAME, Trainer, TrainingSettings
+from deepstorm.training.trainer import Trainer, TrainingSettings
 
 NEVER_S, ALWAYS_S = 1e9, 1e-9
 
@@ -180,14 +182,13 @@ def test_a_training_killed_while_it_saves_ends_as_an_unbroken_one(
 ) -> None:
     # The losses and the best network are on disk then, the state is not.
     saves = itertools.count()
-    save = Trainer._save_state
 
-    def save_or_die(self: Trainer) -> None:
+    def save_or_die(*arguments: Any) -> None:
         if next(saves) == 1:
             raise Killed
-        save(self)
+        save_state(*arguments)
 
-    monkeypatch.setattr(Trainer, "_save_state", save_or_die)
+    monkeypatch.setattr("deepstorm.training.trainer.save_state", save_or_die)
     with pytest.raises(Killed):
         trainer(settings, tmp_path).run()
     assert len(losses_of(tmp_path)) == 3

@@ -17,9 +17,10 @@ from deepstorm.training.examples import (
     SimulatedExamples,
     SimulatedSource,
 )
+from deepstorm.training.folder import STATE_NAME
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.trainer import STATE_NAME, Trainer, TrainingSettings
+from deepstorm.training.trainer import Trainer, TrainingSettings
 
 SIMULATED = SimulatedExamples(patch_px=16, scenes=2, frames_per_scene=1)
 SETTINGS = TrainingSettings(

@@ -132,24 +132,7 @@ def _with_light(
     pixel_size_nm: float,
     instrument: Instrument,
 ) -> Localizations:
-    """Add photons, background and PSF width to the localizations of a block of frames.
-
-    Parameters
-    ----------
-    found : Localizations
-    frames : ndarray of float32, shape (frame, y, x)
-        Counts.
-    first_frame : int
-        Index of the block's first frame.
-    pixel_size_nm : float
-        Size of a camera pixel.
-    instrument : Instrument
-
-    Returns
-    -------
-    Localizations
-        With photons as :class:`~deepstorm.structures.Instrument` counts them.
-    """
+    """Do :meth:`FittedMovie.with_light`, in effective photons."""
     beyond = np.array(frames.shape[:0:-1]) * (1 - 1e-9)  # a centroid may lie on the far border
     x_px, y_px = (
         np.clip(np.asarray(position) / pixel_size_nm, 0, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deepstorm.errors import InputError
 from deepstorm.training.state import History, State
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -118,6 +120,27 @@ class Learner:
             shapes[f"optimizer.{index}.step"] = torch.Size()
             shapes |= {f"optimizer.{index}.{moment}": weight.shape for moment in MOMENTS}
         return shapes
+
+
+def finite(loss: float, step: int) -> float:
+    """Return the loss of a step if it is a finite number.
+
+    Raises
+    ------
+    InputError
+    """
+    if not math.isfinite(loss):
+        raise InputError(f"the loss became {loss} at step {step}; lower the learning rate")
+    return loss
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights from a seed, leaving torch's global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        # The processor's generator alone: manual_seed would change those of GPUs, too.
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _like(weight: Tensor, moment: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from deepstorm.config import Settings
@@ -25,10 +25,10 @@ from deepstorm.models.refinement import RefinementSettings, Refiner
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.crops import Crops
 from deepstorm.training.examples import TRAINING, VALIDATION
-from deepstorm.training.learner import Learner
+from deepstorm.training.folder import BEST_NAME, best_network, restore, save_state
+from deepstorm.training.learner import Learner, finite, seeded
 from deepstorm.training.loss_log import Progress, log_losses
 from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.state import read_state, write_state
 from deepstorm.training.summed_movies import (
     KeptMovie,
     MovieExamples,
@@ -36,7 +36,6 @@ from deepstorm.training.summed_movies import (
     find_movie,
     keep_movie,
 )
-from deepstorm.training.trainer import BEST_NAME, STATE_NAME
 
 MOVIES_FOLDER = "movies"
 STREAM_NAMES = {TRAINING: "training", VALIDATION: "validation"}
@@ -158,11 +157,11 @@ class RefinementTrainer:
             settings.seed,
             settings.precision,
         )
-        self.refiner = _new_refiner(settings).to(self.device)
+        with seeded(settings.seed):
+            self.refiner = settings.refinement.build().to(self.device)
         self.refiner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learner = Learner(self.refiner, settings.averaging, settings.gradient_limit)
-        if (folder / STATE_NAME).exists():
-            self._restore()
+        restore(folder, self.learner, settings)
 
     def run(
         self,
@@ -198,11 +197,11 @@ class RefinementTrainer:
             due = history.step % settings.validate_every == 0 or history.step == settings.steps
             progress = self._validate(held_back, gathered, began) if due else None
             if due or time.monotonic() - saved > settings.checkpoint_every_s:
-                self._save_state()
+                save_state(self.folder, self.learner, self.settings)
                 saved = time.monotonic()
             if progress is not None:
                 on_validation(progress)
-        return self._best()
+        return best_network(self.folder)
 
     def _check_sides(self) -> None:
         side, divisor = self.settings.examples.side_px, self.network.divisor
@@ -252,7 +251,7 @@ class RefinementTrainer:
         )
         image = self._refined(sums)
         loss = relative_squared_error(image, truth, counted, self.settings.loss_floor)
-        value = _finite(float(loss.detach()), history.step + 1)
+        value = finite(float(loss.detach()), history.step + 1)
         rate = schedule.rate(history.step, self.settings.steps, history.validation_losses)
         self.learner.step(loss, rate)
         return value
@@ -273,7 +272,7 @@ class RefinementTrainer:
         """Score the averaged weights, keep them if they are the best so far, and log."""
         history = self.learner.history
         with self.learner.averaged():
-            nmse = _finite(_mean([self._refined_nmse(movie) for movie in movies]), history.step)
+            nmse = finite(_mean([self._refined_nmse(movie) for movie in movies]), history.step)
             best = nmse < min(history.validation_losses, default=math.inf)
             history.validation_losses.append(nmse)
             if best:
@@ -316,30 +315,6 @@ class RefinementTrainer:
         self.network.refiner = self.refiner
         save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
 
-    def _save_state(self) -> None:
-        state = self.learner.state(self.settings.model_dump_json())
-        write_state(self.folder / STATE_NAME, state)
-
-    def _restore(self) -> None:
-        """Take up the state in the folder."""
-        path = self.folder / STATE_NAME
-        state = read_state(path)
-        if not _same_settings(state.settings, self.settings):
-            raise InputError(
-                f"'{self.folder}' holds a training with other settings; "
-                "choose another folder or the same settings"
-            )
-        self.learner.take_up(state, path)
-
-    def _best(self) -> Path:
-        best = self.folder / BEST_NAME
-        if not best.is_file():
-            raise InputError(
-                f"the training in '{self.folder}' is complete, but its best network '{best.name}' "
-                "is missing; choose another folder to train anew"
-            )
-        return best
-
 
 def relative_squared_error(image: Tensor, truth: Tensor, counted: Tensor, floor: float) -> Tensor:
     """Return the squared error over the squared truth plus ``floor``, the mean over crops.
@@ -363,26 +338,3 @@ def _nmse(image: Tensor, truth: Tensor) -> float:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def _finite(loss: float, step: int) -> float:
-    """Return a loss if it is a finite number."""
-    if not math.isfinite(loss):
-        raise InputError(f"the loss became {loss} at step {step}; lower the learning rate")
-    return loss
-
-
-def _same_settings(text: str, settings: RefinementTraining) -> bool:
-    """Tell whether settings in JSON are the given ones; those that are not named are as default."""
-    try:
-        return RefinementTraining.model_validate_json(text) == settings
-    except ValidationError:
-        return False
-
-
-def _new_refiner(settings: RefinementTraining) -> Refiner:
-    """Draw initial weights from the seed, leaving torch's global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        # The processor's generator alone: manual_seed would change those of GPUs, too.
-        torch.default_generator.manual_seed(settings.seed)
-        return settings.refinement.build()

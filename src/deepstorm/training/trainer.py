@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,15 +30,13 @@ from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.models.scaling import PhotonScaling, Scaling
 from deepstorm.models.zoo import find_network
 from deepstorm.training.examples import VALIDATION, Batch, ExampleSource, SimulatedExamples
-from deepstorm.training.learner import Learner
+from deepstorm.training.folder import BEST_NAME, STATE_NAME, best_network, restore, save_state
+from deepstorm.training.learner import Learner, finite, seeded
 from deepstorm.training.loss_log import Progress, log_losses
 from deepstorm.training.losses import Loss, SpikeCrossEntropyLoss
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule, Schedule
-from deepstorm.training.state import History, read_state, write_state
-
-STATE_NAME = "state.safetensors"
-BEST_NAME = "best.safetensors"
+from deepstorm.training.state import History
 
 Examples = Annotated[SimulatedExamples | RegionExamples, Field(discriminator="kind")]
 
@@ -138,8 +136,7 @@ class Trainer:
         self.learner = Learner(
             self.network, settings.averaging, settings.gradient_limit, settings.weight_decay
         )
-        if resumed:
-            self._restore()
+        restore(folder, self.learner, settings)
 
     @property
     def history(self) -> History:
@@ -184,19 +181,13 @@ class Trainer:
             on_step(self.history.step, loss)
             if self._validation_is_due():
                 progress = self._validate(began)
-                self._save_state()
+                save_state(self.folder, self.learner, self.settings)
                 saved = time.monotonic()
                 on_validation(progress)
             elif time.monotonic() - saved > self.settings.checkpoint_every_s:
-                self._save_state()
+                save_state(self.folder, self.learner, self.settings)
                 saved = time.monotonic()
-        best = self.folder / BEST_NAME
-        if not best.is_file():
-            raise InputError(
-                f"the training in '{self.folder}' is complete, but its best network '{best.name}' "
-                "is missing; choose another folder to train anew"
-            )
-        return best
+        return best_network(self.folder)
 
     def _validation_is_due(self) -> bool:
         step = self.history.step
@@ -208,7 +199,7 @@ class Trainer:
         rate = settings.schedule.rate(history.step, settings.steps, history.validation_losses)
         self.network.train()
         loss = self._loss(self.source.batch(history.step))
-        value = _finite(float(loss.detach()), history.step + 1)
+        value = finite(float(loss.detach()), history.step + 1)
         self.learner.step(loss, rate)
         return value
 
@@ -228,7 +219,7 @@ class Trainer:
         self.network.eval()
         with self.learner.averaged():
             losses = [float(self._loss(self.source.batch(i, VALIDATION))) for i in batches]
-            loss = _finite(sum(losses) / len(losses), history.step)
+            loss = finite(sum(losses) / len(losses), history.step)
             if loss < min(history.validation_losses, default=math.inf):
                 self._save_best(loss)
         history.validation_losses.append(loss)
@@ -267,46 +258,13 @@ class Trainer:
         losses = self.history.validation_losses
         return [[self.settings.validate_every * (i + 1), loss] for i, loss in enumerate(losses)]
 
-    def _save_state(self) -> None:
-        """Write all that a resumed training needs, without pickling."""
-        state = self.learner.state(self.settings.model_dump_json())
-        write_state(self.folder / STATE_NAME, state)
-
-    def _restore(self) -> None:
-        """Take up the state in the folder."""
-        path = self.folder / STATE_NAME
-        state = read_state(path)
-        if not _same_settings(state.settings, self.settings):
-            raise InputError(
-                f"'{self.folder}' holds a training with other settings; "
-                "choose another folder or the same settings"
-            )
-        self.learner.take_up(state, path)
-
-
-def _same_settings(text: str, settings: TrainingSettings) -> bool:
-    """Tell whether settings in JSON are the given ones; those that are not named are as default."""
-    try:
-        return TrainingSettings.model_validate_json(text) == settings
-    except ValidationError:
-        return False
-
-
-def _finite(loss: float, step: int) -> float:
-    """Return a loss if it is a finite number."""
-    if not math.isfinite(loss):
-        raise InputError(f"the loss became {loss} at step {step}; lower the learning rate")
-    return loss
-
 
 def _new_network(settings: TrainingSettings, *, started: bool) -> Network:
-    """Draw initial weights from the seed, leaving torch's global generator as it was.
+    """Return the initial network.
 
     A training that has started takes its weights from its state, wherever it once started from.
     """
-    with torch.random.fork_rng(devices=[]):
-        # The processor's generator alone: manual_seed would change those of GPUs, too.
-        torch.default_generator.manual_seed(settings.seed)
+    with seeded(settings.seed):
         network = settings.network.build()
     if settings.start_from is not None and not started:
         _start_from(network, settings.start_from)
