@@ -11,7 +11,7 @@ from deepstorm.simulation.blinking import (
     IndependentBlinking,
     SwitchingBlinking,
 )
-from deepstorm.simulation.scenes import FieldOfView, Positions, UniformStructure
+from deepstorm.simulation.structures import FieldOfView, Positions, UniformStructure
 from deepstorm.structures import FloatArray, IntArray
 
 STEADY = Brightness(mean_photons=1000.0, relative_spread=0.0)

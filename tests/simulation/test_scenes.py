@@ -8,17 +8,14 @@ from scipy import stats
 from deepstorm.errors import InputError
 from deepstorm.simulation.scenes import (
     ClusterScene,
-    CurveStructure,
-    FieldOfView,
     FilamentScene,
     MixtureScene,
-    PointStructure,
-    Positions,
     Scene,
     StripeScene,
     TableScene,
     UniformScene,
 )
+from deepstorm.simulation.structures import CurveStructure, FieldOfView, PointStructure, Positions
 
 FIELD = FieldOfView(width_nm=6400.0, height_nm=4800.0, margin_nm=500.0)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from deepstorm.config import Settings
-from deepstorm.simulation.scenes import Positions, Structure
+from deepstorm.simulation.structures import Positions, Structure
 from deepstorm.structures import IntArray
 
 

@@ -24,7 +24,8 @@ from deepstorm.config import Settings
 from deepstorm.simulation.blinking import AnyBlinking, Brightness, IndependentBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, digitise
 from deepstorm.simulation.psf import GaussianPsf, render_emitters
-from deepstorm.simulation.scenes import FieldOfView, FilamentScene, Scene
+from deepstorm.simulation.scenes import FilamentScene, Scene
+from deepstorm.simulation.structures import FieldOfView
 from deepstorm.structures import Localizations
 
 FRAMES_PER_BLOCK = 64
