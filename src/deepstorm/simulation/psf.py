@@ -113,24 +113,54 @@ def _spots(
 class GaussianPsf(Settings):
     """A Gaussian integrated over each pixel, its width varying a little between emitters.
 
+    Real microscopes send part of the light farther: diffraction rings, spherical aberration and
+    scattering surround the core with a halo, here a second, wider Gaussian around the same centre.
+
     Parameters
     ----------
     sigma_nm : float
-        Mean standard deviation.
+        Mean standard deviation of the core.
     relative_spread : float
         Relative standard deviation of the width between emitters, from defocus for instance.
+    halo_share : float
+        Part of an emitter's photons that is in its halo; 0 for none. Single Alexa 647 molecules
+        imaged in TIRF had 0.3 to 0.5.
+    halo_width : float
+        Standard deviation of the halo in units of the core's.
     """
 
     kind: Literal["gaussian"] = "gaussian"
     sigma_nm: float = Field(default=110.0, gt=0, le=1e5)
     relative_spread: float = Field(default=0.03, ge=0, le=0.5)
+    halo_share: float = Field(default=0.0, ge=0, le=0.9)
+    halo_width: float = Field(default=3.0, ge=1, le=10)
 
     @property
     def reach_nm(self) -> float:
         """Distance beyond which an emitter gives no light that matters."""
-        return REACH_SIGMA * self.sigma_nm * (1 + 2 * self.relative_spread)
+        core_nm = REACH_SIGMA * self.sigma_nm * (1 + 2 * self.relative_spread)
+        # The halo is faint: beyond two of its widths it is part of the background.
+        return max(core_nm, 2 * self.halo_width * self.sigma_nm) if self.halo_share else core_nm
 
     def sample_sigma_nm(self, n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """Draw the widths of ``n`` emitters in nm."""
+        """Draw the widths of the cores of ``n`` emitters in nm."""
         relative = np.clip(rng.normal(1.0, self.relative_spread, n), 0.5, 2.0)
         return self.sigma_nm * relative
+
+    def render(
+        self,
+        frame: IntArray,
+        x_px: FloatArray,
+        y_px: FloatArray,
+        photons: FloatArray,
+        sigma_px: FloatArray,
+        shape: tuple[int, int, int],
+    ) -> npt.NDArray[np.float64]:
+        """Image emitters, with their halo; see :func:`render_emitters`."""
+        light = np.zeros(shape)
+        for share, width in ((1 - self.halo_share, 1.0), (self.halo_share, self.halo_width)):
+            if share > 0:
+                light += render_emitters(
+                    frame, x_px, y_px, photons * share, sigma_px * width, shape
+                )
+        return light

@@ -5,7 +5,7 @@ The stages, in order; each is a public function or method of its own:
 1. ``scene.realise`` — the structure (:mod:`deepstorm.simulation.scenes`);
 2. ``blinking.sample`` — which emitters are on in which frame
    (:mod:`deepstorm.simulation.blinking`);
-3. :func:`~deepstorm.simulation.psf.render_emitters` — their light on the pixels, in photons;
+3. ``psf.render`` — their light on the pixels, in photons;
 4. ``background.realise`` — light from elsewhere, in photons;
 5. ``camera.expose`` and :func:`~deepstorm.simulation.camera.digitise` — counts.
 """
@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from deepstorm.config import Settings
 from deepstorm.simulation.blinking import AnyBlinking, Brightness, IndependentBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, digitise
-from deepstorm.simulation.psf import GaussianPsf, render_emitters
+from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.structures import FieldOfView
 from deepstorm.structures import Localizations
@@ -157,7 +157,7 @@ class SimulatedMovie:
         seen = self.emitters.select(slice(int(first), int(last)))
         pixel = self.settings.pixel_size_nm
         columns = seen.columns()
-        light = render_emitters(
+        light = self.settings.psf.render(
             seen.frame - start,
             seen.x_nm / pixel,
             seen.y_nm / pixel,

@@ -36,6 +36,8 @@ from deepstorm.structures import Instrument, Localizations
 
 # Which stream of random numbers a batch comes from.
 TRAINING, VALIDATION = 0, 1
+# Part of the scenes in which the PSF has a halo.
+HALO_SCENES = 0.5
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -153,6 +155,9 @@ class SimulatedExamples(Settings):
         Uniform ranges over scenes; see :class:`~deepstorm.simulation.blinking.Brightness`,
         :class:`~deepstorm.simulation.simulator.Background` and
         :class:`~deepstorm.simulation.psf.GaussianPsf`.
+    halo_share, halo_width : (float, float)
+        Uniform ranges over scenes with a halo, see
+        :class:`~deepstorm.simulation.psf.GaussianPsf`; half of the scenes have none.
     switching_share : float
         Part of the scenes whose emitters switch on and off within frames.
     calibration_error : float
@@ -175,6 +180,8 @@ class SimulatedExamples(Settings):
     brightness_spread: Annotated[Range, _within(0, 2)] = (0.1, 1.0)
     unevenness: Annotated[Range, _within(0, 1)] = (0.0, 0.3)
     psf_spread: Annotated[Range, _within(0, 0.5)] = (0.0, 0.1)
+    halo_share: Annotated[Range, _within(0, 0.9)] = (0.0, 0.5)
+    halo_width: Annotated[Range, _within(1, 10)] = (2.0, 4.0)
     switching_share: float = Field(0.25, ge=0, le=1)
     calibration_error: float = Field(0.12, ge=0, le=1)
 
@@ -214,10 +221,7 @@ class SimulatedExamples(Settings):
             pixel_size_nm=self.nominal_pixel_nm,
             scene=self.draw_scene(rng),
             blinking=draw_blinking(self.switching_share, rng),
-            psf=GaussianPsf(
-                sigma_nm=self.nominal_pixel_nm * _log_triangular(self.sigma_px, rng),
-                relative_spread=rng.uniform(*self.psf_spread),
-            ),
+            psf=self.draw_psf(rng),
             brightness=Brightness(
                 mean_photons=photons, relative_spread=rng.uniform(*self.brightness_spread)
             ),
@@ -231,6 +235,15 @@ class SimulatedExamples(Settings):
         )
         density = _log_rising(self.local_density_per_um2, rng) * coverage(base, rng)
         return base.model_copy(update={"density_per_um2": density})
+
+    def draw_psf(self, rng: np.random.Generator) -> GaussianPsf:
+        """Draw the optics of one short movie."""
+        return GaussianPsf(
+            sigma_nm=self.nominal_pixel_nm * _log_triangular(self.sigma_px, rng),
+            relative_spread=rng.uniform(*self.psf_spread),
+            halo_share=rng.uniform(*self.halo_share) if rng.random() < HALO_SCENES else 0.0,
+            halo_width=rng.uniform(*self.halo_width),
+        )
 
     def draw_scene(self, rng: np.random.Generator) -> Scene:
         """Draw where the emitters of one short movie are."""
