@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +15,7 @@ from deepstorm.models.deepstorm import (
     Convolution,
     DeepStormNetwork,
     DeepStormNetworkSettings,
+    EnlargingConvolution,
 )
 
 
@@ -178,3 +181,31 @@ def test_expected_emitters_undo_the_height_of_spikes(paper: DeepStormNetwork) ->
 def test_impossible_settings_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         DeepStormNetworkSettings.model_validate(values)
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(0, 2**16),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_enlarging_convolutions_are_those_of_repeated_pixels(
+    before: int, after: int, shape: tuple[int, int], seed: int, training: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    folded = EnlargingConvolution(before, after).train(training).double()
+    features = torch.randn(2, before, *shape, generator=generator, dtype=torch.float64)
+    plain = copy.deepcopy(folded)
+    repeated = features.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected = nn.Sequential.forward(plain, repeated)
+    found = folded(features)
+    torch.testing.assert_close(found, expected)
+    # The same gradients, too: training through the folded form is training the paper's network.
+    weights = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for one, other in zip(folded.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    torch.testing.assert_close(folded.state_dict(), plain.state_dict())

@@ -15,7 +15,7 @@ from deepstorm.training.losses import (
     BlurredSpikesLoss,
     Loss,
     SpikeCrossEntropyLoss,
-    gaussian_kernel,
+    gaussian_blur,
 )
 
 LOSSES: list[Loss] = [BlurredSpikesLoss(), SpikeCrossEntropyLoss()]
@@ -30,12 +30,15 @@ def draw(seed: int = 0, occupied: float = 0.02) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(1.0, 7), (0.6, 7), (2.0, 13)])
-def test_kernel_is_a_sampled_gaussian(sigma: float, size: int) -> None:
-    kernel = gaussian_kernel(sigma, size, 2.0)
+@pytest.mark.parametrize("side", [5, 20])
+def test_blur_is_a_convolution_with_a_sampled_gaussian(sigma: float, size: int, side: int) -> None:
+    line = torch.randn(side, generator=torch.Generator().manual_seed(side))
     profile = stats.norm.pdf(np.arange(size) - size // 2, scale=sigma)
-    expected = np.outer(profile, profile)
-    assert kernel.shape == (1, 1, size, size)
-    np.testing.assert_allclose(kernel[0, 0], 2 * expected / expected.sum(), rtol=1e-5)
+    profile *= 2 / profile.sum()
+    reach = size // 2
+    expected = np.convolve(line, profile)[reach : reach + side]
+    found = gaussian_blur(side, sigma, size, 2.0) @ line
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(1.0, 7), (0.5, 7), (1.5, 11)])

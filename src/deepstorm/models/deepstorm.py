@@ -48,6 +48,37 @@ class Convolution(nn.Sequential):
         super().__init__(convolution, normalization, nn.ReLU(inplace=True))
 
 
+class EnlargingConvolution(Convolution):
+    """Repeat each pixel 2 × 2, then :class:`Convolution`, without computing anything twice.
+
+    Behind repeated pixels, a 3 × 3 kernel meets no more than 2 × 2 different values. The two steps
+    are one transposed convolution, borders included, with five ninths of the arithmetic left out.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of twice the height and width."""
+        convolution, normalization, rectifier = self
+        kernel = folded_kernel(convolution.weight)
+        enlarged = functional.conv_transpose2d(features, kernel, stride=2, padding=1)
+        return rectifier(normalization(enlarged))  # type: ignore[no-any-return]
+
+
+def folded_kernel(kernel: Tensor) -> Tensor:
+    """Return the transposed 4 × 4 kernel of stride 2 that does what 3 × 3 does to repeated pixels.
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (after, before, 3, 3)
+
+    Returns
+    -------
+    Tensor, shape (before, after, 4, 4)
+        The kernel summed over boxes of 2 × 2, mirrored.
+    """
+    sums = 4 * functional.avg_pool2d(kernel, 2, stride=1, padding=1)
+    return sums.flip(2, 3).transpose(0, 1)
+
+
 class DeepStormNetwork(nn.Module):
     """Encoder and decoder on the enlarged frame; 1,366,208 parameters.
 
@@ -68,7 +99,8 @@ class DeepStormNetwork(nn.Module):
         self.refiner: Refiner | None = None
         channels = (1, *ENCODER_CHANNELS, CENTRE_CHANNELS, *DECODER_CHANNELS)
         self.layers = nn.ModuleList(
-            Convolution(before, after) for before, after in pairwise(channels)
+            (Convolution if index <= len(ENCODER_CHANNELS) else EnlargingConvolution)(*pair)
+            for index, pair in enumerate(pairwise(channels))
         )
         self.head = nn.Conv2d(DECODER_CHANNELS[-1], 1, 1, bias=False)
         if not self.head.weight.is_meta:  # else weights are going to be loaded
@@ -102,7 +134,7 @@ class DeepStormNetwork(nn.Module):
             if index < len(ENCODER_CHANNELS):
                 features = functional.max_pool2d(features, 2)
         for layer in decoder:
-            features = layer(functional.interpolate(features, scale_factor=2.0))
+            features = layer(features)
         return self.head(features)  # type: ignore[no-any-return]
 
     def expected_emitters(self, frames: Tensor) -> Tensor:

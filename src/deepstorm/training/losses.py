@@ -14,12 +14,29 @@ from deepstorm.config import Settings
 from deepstorm.models.deepstorm import SPIKE_HEIGHT
 
 
-def gaussian_kernel(sigma_px: float, size: int, total: float) -> Tensor:
-    """Return a sampled Gaussian of shape (1, 1, size, size) that sums to ``total``."""
-    offset = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
-    profile = torch.exp(-0.5 * (offset / sigma_px) ** 2)
-    kernel = torch.outer(profile, profile)
-    return (total * kernel / kernel.sum())[None, None]
+def gaussian_blur(side: int, sigma_px: float, size: int, total: float) -> Tensor:
+    """Return the matrix that blurs one axis of an image with a sampled Gaussian, zeros outside.
+
+    Parameters
+    ----------
+    side : int
+        Length of the axis.
+    sigma_px : float
+        Standard deviation of the Gaussian in pixels.
+    size : int
+        Odd number of pixels that the Gaussian is cut off to.
+    total : float
+        Sum of the Gaussian.
+
+    Returns
+    -------
+    Tensor, shape (side, side)
+        Symmetric. Products with it are several times as fast as convolutions of one channel.
+    """
+    offset = torch.arange(side)[:, None] - torch.arange(side)
+    reached = offset.abs() <= size // 2
+    profile = torch.exp(-0.5 * (torch.arange(size) - size // 2).div(sigma_px) ** 2)
+    return torch.exp(-0.5 * (offset / sigma_px) ** 2) * reached * (total / profile.sum())
 
 
 class BlurredSpikesLoss(Settings):
@@ -45,8 +62,11 @@ class BlurredSpikesLoss(Settings):
     def __call__(self, output: Tensor, spikes: Tensor) -> Tensor:
         """Return the loss of outputs against spike counts, both (batch, 1, y, x)."""
         reach = max(3, math.ceil(3 * self.sigma_px))
-        kernel = gaussian_kernel(self.sigma_px, 2 * reach + 1, 2.0).to(output.device)
-        difference = functional.conv2d(output - SPIKE_HEIGHT * spikes, kernel, padding=reach)
+        rows, columns = (
+            gaussian_blur(side, self.sigma_px, 2 * reach + 1, math.sqrt(2.0)).to(output.device)
+            for side in output.shape[-2:]
+        )
+        difference = rows @ (output - SPIKE_HEIGHT * spikes) @ columns
         return difference.square().mean() + self.l1_weight * output.abs().mean()
 
 
