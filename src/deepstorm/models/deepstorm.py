@@ -58,7 +58,7 @@ class EnlargingConvolution(Convolution):
     def forward(self, features: Tensor) -> Tensor:
         """Return features of twice the height and width."""
         convolution, normalization, rectifier = self
-        kernel = folded_kernel(convolution.weight)
+        kernel = folded_kernel(convolution.get_parameter("weight"))
         enlarged = functional.conv_transpose2d(features, kernel, stride=2, padding=1)
         return rectifier(normalization(enlarged))  # type: ignore[no-any-return]
 

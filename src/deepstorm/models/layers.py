@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,7 +31,21 @@ def enlarge(features: Tensor) -> Tensor:
 
 
 def box_mean(image: Tensor, reach_px: int) -> Tensor:
-    """Average over the square around each pixel; what lies beyond the border counts as zero."""
+    """Average over the square around each pixel of an image that is mirrored at its borders.
+
+    Parameters
+    ----------
+    image : Tensor, shape (batch, channel, y, x)
+    reach_px : int
+        Half side of the square.
+    """
     side = 2 * reach_px + 1
-    along_x = functional.avg_pool2d(image, (1, side), stride=1, padding=(0, reach_px))
-    return functional.avg_pool2d(along_x, (side, 1), stride=1, padding=(reach_px, 0))
+    along_x = functional.avg_pool2d(mirrored(image, reach_px, 3), (1, side), stride=1)
+    return functional.avg_pool2d(mirrored(along_x, reach_px, 2), (side, 1), stride=1)
+
+
+def mirrored(image: Tensor, reach_px: int, axis: int) -> Tensor:
+    """Lengthen an axis at both ends by its mirror image, the outermost pixels included."""
+    length = image.shape[axis]
+    place = torch.arange(-reach_px, length + reach_px, device=image.device) % (2 * length)
+    return image.index_select(axis, torch.minimum(place, 2 * length - 1 - place))

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepstorm.config import Settings
-from deepstorm.models.layers import box_mean
+from deepstorm.models.layers import box_mean, mirrored
 
 # Weights are never zero, so that every expectation has somewhere to go.
 FAINTEST_WEIGHT = 1e-20
@@ -77,8 +77,8 @@ class ConcentratedRendering(Settings):
         offset = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
         profile = torch.exp(-0.5 * (offset / self.smoothing_px) ** 2)
         profile = profile / profile.sum()
-        along_x = functional.conv2d(image, profile[None, None, None], padding=(0, reach))
-        return functional.conv2d(along_x, profile[None, None, :, None], padding=(reach, 0))
+        along_x = functional.conv2d(mirrored(image, reach, 3), profile[None, None, None])
+        return functional.conv2d(mirrored(along_x, reach, 2), profile[None, None, :, None])
 
 
 Rendering = Annotated[PlainRendering | ConcentratedRendering, Field(discriminator="kind")]

@@ -105,18 +105,19 @@ def spike_images(
     return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(np.float32)
 
 
-def _log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
+def log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw from a range, each factor alike."""
     return float(np.exp(rng.uniform(*np.log(limits))))
 
 
 def _log_rising(limits: tuple[float, float], rng: np.random.Generator) -> float:
     """Draw from a range whose upper end (in the logarithm) is met most."""
-    return max(_log_uniform(limits, rng), _log_uniform(limits, rng))
+    return max(log_uniform(limits, rng), log_uniform(limits, rng))
 
 
 def _log_triangular(limits: tuple[float, float], rng: np.random.Generator) -> float:
     """Draw from a range whose (geometric) middle is met most, its ends hardly ever."""
-    return float(np.sqrt(_log_uniform(limits, rng) * _log_uniform(limits, rng)))
+    return float(np.sqrt(log_uniform(limits, rng) * log_uniform(limits, rng)))
 
 
 class ExampleSource(Protocol):
@@ -179,7 +180,7 @@ class SimulatedExamples(Settings):
     background_share: float = Field(0.5, gt=0)
     brightness_spread: Annotated[Range, _within(0, 2)] = (0.1, 1.0)
     unevenness: Annotated[Range, _within(0, 1)] = (0.0, 0.3)
-    psf_spread: Annotated[Range, _within(0, 0.5)] = (0.0, 0.1)
+    psf_spread: Annotated[Range, _within(0, 0.5)] = (0.0, 0.15)
     halo_share: Annotated[Range, _within(0, 0.9)] = (0.0, 0.5)
     halo_width: Annotated[Range, _within(1, 10)] = (2.0, 4.0)
     switching_share: float = Field(0.25, ge=0, le=1)
@@ -327,16 +328,16 @@ def draw_simple_scene(rng: np.random.Generator) -> SimpleScene:
     if kind == "clusters":
         return ClusterScene(
             clusters=int(rng.integers(2, 40)),
-            radius_nm=_log_uniform((15.0, 250.0), rng),
+            radius_nm=log_uniform((15.0, 250.0), rng),
             ring=bool(rng.random() < 0.4),
         )
     return FilamentScene(
         filaments=int(rng.integers(1, 9)),
         radius_nm=rng.uniform(0, 25),
-        bend_per_um=_log_uniform((0.02, 0.8), rng),
+        bend_per_um=log_uniform((0.02, 0.8), rng),
         waviness_nm=rng.choice([0.0, 1.0]) * rng.uniform(10, 120),
         wavelength_nm=rng.uniform(350, 1500),
-        spacing_nm=_log_uniform((15.0, 800.0), rng) if kind == "bundle" else 0.0,
+        spacing_nm=log_uniform((15.0, 800.0), rng) if kind == "bundle" else 0.0,
     )
 
 
@@ -344,16 +345,16 @@ def draw_blinking(switching_share: float, rng: np.random.Generator) -> AnyBlinki
     """Draw emitters that are on for one whole frame, or that switch at any time."""
     if rng.random() >= switching_share:
         return IndependentBlinking()
-    return SwitchingBlinking(mean_on_frames=_log_uniform((0.3, 5.0), rng), min_fraction=0.1)
+    return SwitchingBlinking(mean_on_frames=log_uniform((0.3, 5.0), rng), min_fraction=0.1)
 
 
 def draw_camera(rng: np.random.Generator) -> AnyCamera:
     """Draw an EMCCD or an sCMOS camera."""
     if rng.random() < 0.5:
-        em_gain = _log_uniform((50.0, 300.0), rng)
+        em_gain = log_uniform((50.0, 300.0), rng)
         return EmccdCamera(
             em_gain=em_gain,
-            electrons_per_adu=em_gain / _log_uniform((1.0, 10.0), rng),
+            electrons_per_adu=em_gain / log_uniform((1.0, 10.0), rng),
             read_noise_e=em_gain * rng.uniform(0.05, 0.8),
         )
     return ScmosCamera(

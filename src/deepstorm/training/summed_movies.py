@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -24,7 +24,7 @@ from deepstorm.models.refinement import SUMS
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.simulator import SimulatedMovie, simulate_movie
 from deepstorm.structures import Localizations, histogram_image
-from deepstorm.training.examples import Float32Array, SimulatedExamples, draw_scene
+from deepstorm.training.examples import Float32Array, SimulatedExamples, draw_scene, log_uniform
 
 # Camera pixels per call of the network: few enough to stay in a processor's caches.
 PIXELS_PER_CALL = 128 * 128
@@ -45,6 +45,9 @@ class MovieExamples(SimulatedExamples):
     close_lines : float
         Part of the scenes that are two or three filaments side by side, 15 to 90 nm apart: where
         frames cannot tell them apart, the sums over a movie may.
+    broad : float
+        Part of the scenes that are broad bands, such as mitochondria: a refiner that knows thin
+        filaments alone would draw them as strands.
     uniform_kept : float
         Part of the uniform scenes that are kept, others are drawn again: they hold no structure,
         and teach no more than to leave them alone.
@@ -55,19 +58,27 @@ class MovieExamples(SimulatedExamples):
     scenes: Literal[1] = 1
     frames_per_scene: int = Field(300, ge=1, le=10_000)
     close_lines: float = Field(0.25, ge=0, le=1)
+    broad: float = Field(0.15, ge=0, le=1)
     uniform_kept: float = Field(0.4, ge=0, le=1)
-    least_emitters: int = Field(1500, ge=1)
+    least_emitters: int = Field(1000, ge=1)
+
+    @model_validator(mode="after")
+    def _shares_are_shares(self) -> MovieExamples:
+        if self.close_lines + self.broad > 1:
+            raise ValueError(
+                f"'close_lines' = {self.close_lines:g} and 'broad' = {self.broad:g} are parts of "
+                "all scenes, and together more than all; lower one"
+            )
+        return self
 
     def draw_scene(self, rng: np.random.Generator) -> Scene:
         """Draw where the emitters of a movie are."""
-        if rng.random() >= self.close_lines:
-            return draw_scene(rng)
-        return FilamentScene(
-            filaments=int(rng.integers(2, 4)),
-            radius_nm=rng.uniform(0, 15),
-            bend_per_um=float(np.exp(rng.uniform(np.log(0.005), np.log(0.2)))),
-            spacing_nm=float(np.exp(rng.uniform(np.log(15), np.log(90)))),
-        )
+        kind = rng.random()
+        if kind < self.close_lines:
+            return _close_lines(rng)
+        if kind < self.close_lines + self.broad:
+            return _broad_bands(rng)
+        return draw_scene(rng)
 
     def draw_movie(self, rng: np.random.Generator) -> SimulatedMovie:
         """Draw a movie that has something to teach.
@@ -89,6 +100,25 @@ class MovieExamples(SimulatedExamples):
             f"{self.least_emitters} emitters; lower 'least_emitters', or raise the density, the "
             "number of frames or their size"
         )
+
+
+def _close_lines(rng: np.random.Generator) -> FilamentScene:
+    """Draw two or three nearly parallel thin filaments."""
+    return FilamentScene(
+        filaments=int(rng.integers(2, 4)),
+        radius_nm=rng.uniform(0, 15),
+        bend_per_um=log_uniform((0.005, 0.2), rng),
+        spacing_nm=log_uniform((15, 90), rng),
+    )
+
+
+def _broad_bands(rng: np.random.Generator) -> FilamentScene:
+    """Draw tubes much wider than a microtubule."""
+    return FilamentScene(
+        filaments=int(rng.integers(1, 5)),
+        radius_nm=log_uniform((30, 300), rng),
+        bend_per_um=log_uniform((0.02, 0.8), rng),
+    )
 
 
 @dataclass(frozen=True, slots=True)
