@@ -120,10 +120,12 @@ def test_some_scenes_are_close_lines_and_some_broad_bands() -> None:
     for _ in range(20):
         scene = lines.draw_scene(rng)
         assert isinstance(scene, FilamentScene)
-        assert 2 <= scene.filaments <= 3 and 15 <= scene.spacing_nm <= 90
+        assert 2 <= scene.filaments <= 3
+        assert 15 <= scene.spacing_nm <= 90
         scene = bands.draw_scene(rng)
         assert isinstance(scene, FilamentScene)
-        assert scene.radius_nm >= 30 and scene.spacing_nm == 0
+        assert scene.radius_nm >= 30
+        assert scene.spacing_nm == 0
 
 
 def test_movies_have_enough_emitters() -> None:
