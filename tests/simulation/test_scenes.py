@@ -24,6 +24,7 @@ SCENES: list[Scene] = [
     FilamentScene(),
     FilamentScene(filaments=1, radius_nm=0, bend_per_um=0, waviness_nm=80),
     FilamentScene(filaments=8, spacing_nm=300),
+    FilamentScene(filaments=3, length_um=0.7),
     ClusterScene(),
     ClusterScene(clusters=3, radius_nm=0),
     ClusterScene(clusters=5, radius_nm=50, ring=True),
@@ -214,6 +215,19 @@ def test_filaments_bend_as_documented() -> None:
     # independent when the stretches are 34 apart.
     error = 2.8 * bend / np.sqrt(2 * len(change) / 34)
     assert change.std() == pytest.approx(2.8 * bend, abs=5 * error)
+
+
+@pytest.mark.parametrize("length_um", [0.05, 0.7, 2.0])
+def test_filaments_have_the_length_asked_for(length_um: float) -> None:
+    field = FieldOfView(20_000.0, 20_000.0, 500.0)
+    scene = FilamentScene(filaments=1, waviness_nm=0, length_um=length_um)
+    lengths = []
+    for seed in range(40):
+        structure = scene.realise(field, generator(seed))
+        lengths.append(np.linalg.norm(structure.ends - structure.starts, axis=1).sum() / 1000)
+    # Where a filament crosses the border, what is beyond does not count.
+    assert np.median(lengths) == pytest.approx(length_um, rel=1e-6)
+    assert max(lengths) < 1.001 * length_um
 
 
 def test_bundled_filaments_run_side_by_side() -> None:

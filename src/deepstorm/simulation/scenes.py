@@ -48,6 +48,8 @@ class FilamentScene(Settings):
         Amplitude of a sideways wave, as the twisted tubes of the 2013 SMLM challenge have.
     wavelength_nm : float
         Wavelength of that wave.
+    length_um : float
+        Length of each filament, whose middle is in the field; 0 for filaments without ends.
     spacing_nm : float
         Where positive, filaments run side by side at about this distance; otherwise anywhere.
 
@@ -64,6 +66,7 @@ class FilamentScene(Settings):
     bend_per_um: float = Field(default=0.25, ge=0, le=10)
     waviness_nm: float = Field(default=0.0, ge=0, le=1000)
     wavelength_nm: float = Field(default=600.0, gt=10)
+    length_um: float = Field(default=0.0, ge=0, le=1e5)
     spacing_nm: float = Field(default=0.0, ge=0)
 
     def realise(self, field: FieldOfView, rng: np.random.Generator) -> CurveStructure:
@@ -120,12 +123,16 @@ class FilamentScene(Settings):
     def _curve(
         self, anchor: Positions, heading: float, field: FieldOfView, rng: np.random.Generator
     ) -> Positions:
-        """Return a polyline through ``anchor``, shape (points, 2), long enough to leave the field.
+        """Return a polyline through ``anchor``, its middle, shape (points, 2).
 
-        The direction does a smoothed random walk away from the anchor on both sides.
+        The direction does a smoothed random walk away from the anchor on both sides. Filaments
+        without ends are long enough to leave the field.
         """
         step_nm = 40.0
-        half = max(int(np.ceil(np.hypot(*field.span_nm) / step_nm)), 5)  # longer than the smoothing
+        half_nm = 500 * self.length_um or float(np.hypot(*field.span_nm))
+        half = max(int(np.ceil(half_nm / step_nm)), 5)  # longer than the smoothing
+        if self.length_um > 0:
+            step_nm = half_nm / (half - 0.5)
         turns = rng.normal(0, self.bend_per_um * np.sqrt(step_nm / 1000), 2 * half)
         turns = np.convolve(turns, np.full(9, 1 / 9) * 3, mode="same")
         angle = np.cumsum(turns)

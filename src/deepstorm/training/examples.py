@@ -334,9 +334,10 @@ def draw_simple_scene(rng: np.random.Generator) -> SimpleScene:
     return FilamentScene(
         filaments=int(rng.integers(1, 9)),
         radius_nm=rng.uniform(0, 25),
-        bend_per_um=log_uniform((0.02, 0.8), rng),
+        bend_per_um=log_uniform((0.02, 1.6), rng),
         waviness_nm=rng.choice([0.0, 1.0]) * rng.uniform(10, 120),
         wavelength_nm=rng.uniform(350, 1500),
+        length_um=log_uniform((0.6, 6.0), rng) if rng.random() < 0.3 else 0.0,
         spacing_nm=log_uniform((15.0, 800.0), rng) if kind == "bundle" else 0.0,
     )
 

@@ -57,10 +57,10 @@ class MovieExamples(SimulatedExamples):
 
     scenes: Literal[1] = 1
     frames_per_scene: int = Field(300, ge=1, le=10_000)
-    close_lines: float = Field(0.25, ge=0, le=1)
-    broad: float = Field(0.15, ge=0, le=1)
+    close_lines: float = Field(0.15, ge=0, le=1)
+    broad: float = Field(0.1, ge=0, le=1)
     uniform_kept: float = Field(0.4, ge=0, le=1)
-    least_emitters: int = Field(1000, ge=1)
+    least_emitters: int = Field(1200, ge=1)
 
     @model_validator(mode="after")
     def _shares_are_shares(self) -> MovieExamples:
@@ -107,7 +107,7 @@ def _close_lines(rng: np.random.Generator) -> FilamentScene:
     return FilamentScene(
         filaments=int(rng.integers(2, 4)),
         radius_nm=rng.uniform(0, 15),
-        bend_per_um=log_uniform((0.005, 0.2), rng),
+        bend_per_um=log_uniform((0.005, 0.8), rng),
         spacing_nm=log_uniform((15, 90), rng),
     )
 
