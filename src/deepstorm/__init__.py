@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepstorm.api.calibrate import CalibrationOutputs, calibrate
     from deepstorm.api.evaluate import Evaluation, evaluate
+    from deepstorm.api.known_values import known_values
     from deepstorm.api.reconstruct import Outputs, reconstruct
     from deepstorm.api.simulate import Simulation, simulate
     from deepstorm.api.train import train
+    from deepstorm.calibration.assumption import KnownValues
     from deepstorm.errors import InputError
     from deepstorm.io.selection import Region
     from deepstorm.simulation.simulator import SimulationSettings
@@ -27,6 +29,7 @@ _HOMES = {
     "CalibrationOutputs": "deepstorm.api.calibrate",
     "Evaluation": "deepstorm.api.evaluate",
     "InputError": "deepstorm.errors",
+    "KnownValues": "deepstorm.calibration.assumption",
     "Localizations": "deepstorm.structures",
     "Outputs": "deepstorm.api.reconstruct",
     "Reconstruction": "deepstorm.structures",
@@ -36,6 +39,7 @@ _HOMES = {
     "TrainingSettings": "deepstorm.training.trainer",
     "calibrate": "deepstorm.api.calibrate",
     "evaluate": "deepstorm.api.evaluate",
+    "known_values": "deepstorm.api.known_values",
     "reconstruct": "deepstorm.api.reconstruct",
     "simulate": "deepstorm.api.simulate",
     "train": "deepstorm.api.train",
@@ -46,6 +50,7 @@ __all__ = [
     "CalibrationOutputs",
     "Evaluation",
     "InputError",
+    "KnownValues",
     "Localizations",
     "Outputs",
     "Reconstruction",
@@ -55,6 +60,7 @@ __all__ = [
     "TrainingSettings",
     "calibrate",
     "evaluate",
+    "known_values",
     "reconstruct",
     "simulate",
     "train",

@@ -116,3 +116,28 @@ def test_known_values_override_the_prior() -> None:
     assert found.adu_per_photon.value == pytest.approx(300 / 350, rel=0.05)
     found = calibrate_frames(movie, known=KnownValues(adu_per_photon=0.5))
     assert found.zero_adu.value == pytest.approx(-300, abs=20)
+
+
+def test_a_constant_that_was_taken_off_moves_the_zero_alone() -> None:
+    movie = even_movie(EmccdCamera(), 5.0, 1)
+    raw = calibrate_frames(movie)
+    for shifted in (movie.astype(np.int32) - 100, movie.astype(np.float32) - 100):
+        found = calibrate_frames(shifted)
+        assert found.zero_adu.value == pytest.approx(raw.zero_adu.value - 100, abs=0.2)
+        for name in ("adu_per_photon", "signal_photons", "background_photons", "density_per_px"):
+            assert getattr(found, name).value == pytest.approx(getattr(raw, name).value, rel=0.02)
+
+
+def test_counts_that_were_cut_off_need_gain_and_zero_of_the_raw_movie() -> None:
+    camera = ScmosCamera()
+    zero, slope = camera.noise_line()
+    movie = even_movie(camera, 20.0, 1)
+    raw = calibrate_frames(movie, known=KnownValues(adu_per_photon=slope, zero_adu=zero))
+    cut = np.maximum(movie, 140) - 140
+    assert 0.3 < (cut == 0).mean() < 0.5
+    found = calibrate_frames(cut)
+    assert found.adu_per_photon.value > 1.2 * slope
+    assert found.background_photons.value < 0.5 * raw.background_photons.value
+    found = calibrate_frames(cut, known=KnownValues(adu_per_photon=slope, zero_adu=zero - 140))
+    assert found.signal_photons.value == pytest.approx(raw.signal_photons.value, rel=0.1)
+    assert found.background_photons.value == pytest.approx(raw.background_photons.value, rel=0.15)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,23 @@ def test_saturation_and_nothing_to_see() -> None:
         local_density_per_px=UNKNOWN,
     )
     assert "chance" in the_warning(blank)
+
+
+def test_what_chance_says_of_emitters_is_not_told() -> None:
+    """A calibration may find faint, dense or moving emitters where there are none."""
+    by_chance: dict[str, Any] = {
+        "sigma_px": Estimate(4.0, 0.1),
+        "signal_photons": Estimate(1.0, 0.1),
+        "density_per_px": Estimate(9.0, 0.1),
+        "local_density_per_px": Estimate(9.0, 0.1),
+        "drift_px": Estimate(3.0, 0.1),
+    }
+    assert "chance" in the_warning(findings(has_no_emitters=True, **by_chance))
+    bright = findings(has_no_emitters=True, background_photons=Estimate(5000.0, 1.0), **by_chance)
+    said = [warning.split(" is ")[0].split(" stands")[0] for warning in bright.warnings]
+    assert said == ["The background", "Nothing that blinks"]
+    given = by_chance | {"sigma_px": Estimate(4.0, 0.0)}
+    assert "camera pixels" in findings(has_no_emitters=True, **given).warnings[0]
 
 
 def test_crowded_spots_are_told_once() -> None:

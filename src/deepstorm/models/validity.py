@@ -105,6 +105,9 @@ def judge(network: str, validity: dict[str, tuple[float, float]], movie: Conditi
     has two of these for one of those. Unless the gain was given, both readings are allowed: a range
     is left only if the more generous one lies outside.
 
+    Where nothing blinks, what was measured of emitters is chance, and only the background and a
+    width that was given are compared.
+
     Parameters
     ----------
     network : str
@@ -117,7 +120,7 @@ def judge(network: str, validity: dict[str, tuple[float, float]], movie: Conditi
     quantities = {n: q for n, q in _quantities(movie).items() if n in validity}
     outside = {n: _outside(network, validity[n], q) for n, q in quantities.items()}
     warnings = [*outside.values(), *_faults(movie)]
-    if not outside.get("local_density_per_um2"):
+    if not movie.has_no_emitters and not outside.get("local_density_per_um2"):
         warnings.append(_crowding(movie))
     notes = [
         f"The {quantity.name} could not be measured: whether the network '{network}' suits it is "
@@ -144,12 +147,17 @@ def _outside(network: str, limits: tuple[float, float], quantity: _Quantity) -> 
 def _quantities(movie: Conditions) -> dict[str, _Quantity]:
     """Return what can be compared, by the names of the ranges."""
     calibration = movie.calibration
-    return {
+    quantities = {
         "local_density_per_um2": _density(movie.local_density_per_px),
         "sigma_px": _width(calibration.sigma_px),
         "mean_photons": _signal(calibration),
         "background_photons": _background(calibration),
     }
+    if not movie.has_no_emitters:
+        return quantities
+    is_given = calibration.sigma_px.uncertainty == 0
+    known = ("sigma_px", "background_photons") if is_given else ("background_photons",)
+    return {name: quantities[name] for name in known}
 
 
 def _density(density: Estimate) -> _Quantity:
@@ -238,12 +246,11 @@ def _said(estimate: Estimate) -> str:
 
 def _faults(movie: Conditions) -> list[str]:
     """Return warnings of what has nothing to do with a network."""
-    return [_blank(movie), _drift(movie), _faulty_pixels(movie.calibration), _saturation(movie)]
+    emitters = [_blank(movie)] if movie.has_no_emitters else [_drift(movie)]
+    return [*emitters, _faulty_pixels(movie.calibration), _saturation(movie)]
 
 
 def _blank(movie: Conditions) -> str:
-    if not movie.has_no_emitters:
-        return ""
     return (
         f"Nothing that blinks stands out of the noise in the {movie.calibration.frames} frames "
         "that were looked at: what the image shows is chance. Look at the movie; give it raw, and "

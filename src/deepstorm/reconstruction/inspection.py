@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,19 +12,33 @@ from scipy import ndimage
 
 from deepstorm.calibration.calibrate import SMALLEST_FIELD_PX
 from deepstorm.calibration.faults import FEW_FRAMES, HotPixels
-from deepstorm.models.scaling import stabilised
 from deepstorm.models.validity import Conditions
 from deepstorm.structures import BoolArray, Calibration, Estimate
 
 DoubleArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 
 # A filament counts as a strip this wide, half a µm at usual pixels: see the density on a card.
 STRIP_PX = 5
 # How well a movie's two halves tell the ratio of local and mean density. Where filaments cross it
 # is larger than by the card's definition, which knows strips alone; in narrow clusters, smaller.
 CONCENTRATION_ERROR = 0.3
-# A spot that is this many standard deviations of the noise above it is no chance.
-NOISE_MULTIPLE = 8.0
+# Light that blinks is shared by pixels this far apart along an axis, and hardly by those farther.
+NEAR_PX, FAR_PX = (1, 2), (5, 6)
+# Both axes share more than this many standard deviations of chance once in 500,000 blank movies.
+SIGNIFICANT = 3.0
+# Part of their noise that neighbouring pixels of a camera may share.
+SHARED_BY_CAMERA = 1e-3
+# Standard deviations of the spots that are looked for: those of 0.6 to 3 pixels look alike.
+SPOT_WIDTHS_PX = (1.0, 2.0)
+# A blink is this many times as bright as the brightest spot that chance makes of so many values or
+# more. Of 2500 independent normal values, the brightest is that once in 700 movies.
+OVER_CHANCE = 1.5
+FEWEST_VALUES = 2**17
+# Noise is taken from this many pixels around, more than a spot covers.
+AROUND_PX = 7
+# A pixel's noise is at least this part of the mean variance: without background most never change.
+LEAST_NOISE = 0.01
 # Fewer pixels than these at the highest counts are chance.
 FEW_SATURATED = 10
 # Of fewer steps from the lowest to the highest counts, each one holds many pixels.
@@ -56,27 +72,114 @@ def inspect_frames(
 
 
 def _has_no_emitters(frames: npt.NDArray[Any], calibration: Calibration) -> bool:
-    """Tell whether the calibration looked for emitters and found none."""
+    """Tell whether nothing blinks in frames in which emitters could be seen.
+
+    A calibration cannot tell: it supposes that there are emitters, measures them as the variance
+    beyond the noise that it has measured itself, and of some hundred blank movies it finds in one a
+    density by chance. This asks instead whether pixels fluctuate together. A camera's noise does
+    not know of the pixel beside it, whatever gain, offset, background and distribution it has; an
+    emitter lights several pixels at once. Many faint emitters show in the mean over all pixels
+    (:func:`_coherence`), few bright ones in the brightest spot (:func:`_brightest_over_chance`).
+    """
     if frames.min() == frames.max():
         return True
-    could_be_seen = len(frames) >= FEW_FRAMES and min(frames.shape[1:]) >= SMALLEST_FIELD_PX
-    are_counted = np.isfinite(calibration.density_per_px.uncertainty)
-    return could_be_seen and not are_counted and not _spots_stand_out(frames, calibration)
+    if len(frames) < FEW_FRAMES or min(frames.shape[1:]) < SMALLEST_FIELD_PX:
+        return False
+    if (frames == frames[0]).all():
+        return True
+    changes = _changes(frames, calibration)
+    is_coherent = _coherence(changes) > SIGNIFICANT
+    return not is_coherent and _brightest_over_chance(changes) <= OVER_CHANCE
 
 
-def _spots_stand_out(frames: npt.NDArray[Any], calibration: Calibration) -> bool:
-    """Tell whether something of the size of a spot is brighter for a while than noise can be."""
-    sigma_px = calibration.sigma_px.value
-    instrument, whole = calibration.instrument, _repaired(frames, calibration)
-    # Few photons alone are not distributed normally; their square root nearly is.
-    light = stabilised(whole, instrument.zero_adu, instrument.adu_per_photon)
-    light = ndimage.gaussian_filter(light, (0, sigma_px, sigma_px))
-    light -= np.median(light, axis=0)
-    noise = float(np.median(np.abs(light))) / 0.6745  # of a normal distribution
-    return bool(light.max() > NOISE_MULTIPLE * noise)
+def _changes(frames: npt.NDArray[Any], calibration: Calibration) -> Float32Array:
+    """Return what changes with time, in standard deviations of the noise around a pixel.
+
+    The course of the whole field, of a lamp that flickers or a background that bleaches, is taken
+    off as far as a pixel follows it. Faulty pixels are 0.
+    """
+    changes: Float32Array = np.empty(frames.shape, np.float32)
+    np.subtract(frames, frames.mean(axis=0, dtype=np.float64), out=changes, casting="unsafe")
+    # Single precision holds the squares then, whatever the counts.
+    changes /= np.float32(np.abs(changes).max() or 1.0)
+    variance = changes.var(axis=0)
+    least = max(LEAST_NOISE * float(variance.mean()), float(np.finfo(np.float32).tiny))
+    course = changes.mean(axis=(1, 2))
+    power = max(float(course @ course), float(np.finfo(np.float32).tiny))
+    follows = np.einsum("t,tyx->yx", course, changes) / np.float32(power)
+    changes -= course[:, None, None] * follows
+    noise = ndimage.median_filter(changes.var(axis=0), AROUND_PX, mode="mirror")
+    changes /= np.sqrt(np.maximum(noise, np.float32(least)))
+    changes[:, calibration.hot_pixels | calibration.dead_pixels] = 0
+    return changes
 
 
-def _repaired(frames: npt.NDArray[Any], calibration: Calibration) -> npt.NDArray[np.float32]:
+def _coherence(changes: Float32Array) -> float:
+    """Return how certainly near pixels fluctuate together, in standard deviations of chance.
+
+    Far pixels are taken off: what they share is no spot. The lesser of the two axes counts, since a
+    camera that reads row by row may smear a pixel into the next one of its row.
+    """
+    excesses = []
+    for along_rows in (changes, changes.swapaxes(1, 2)):
+        near, near_variance = _shared(along_rows, NEAR_PX)
+        far, far_variance = _shared(along_rows, FAR_PX)
+        chance = near_variance + far_variance + SHARED_BY_CAMERA**2
+        excesses.append((near - far) / math.sqrt(chance))
+    return min(excesses)
+
+
+def _shared(changes: Float32Array, distances_px: tuple[int, ...]) -> tuple[float, float]:
+    """Return the mean product of pixels so far apart in a row, and its variance by chance.
+
+    If one of two pixels has its frames in any other order just as likely, the sum of their products
+    over n frames has the mean 0 and the variance Σa² Σb² / (n - 1), exactly; and those of different
+    pairs are uncorrelated, even where they have a pixel in common.
+    """
+    power = np.einsum("tyx,tyx->yx", changes, changes).astype(np.float64)
+    total = variance = 0.0
+    pairs = 0
+    for distance in distances_px:
+        first, other = changes[:, :, :-distance], changes[:, :, distance:]
+        total += float(np.einsum("tyx,tyx->yx", first, other).sum(dtype=np.float64))
+        powers = power[:, :-distance] * power[:, distance:]
+        variance += float(powers.sum()) / (len(changes) - 1)
+        pairs += int(np.count_nonzero(powers))
+    values = max(pairs, 1) * len(changes)
+    return total / values, variance / values**2
+
+
+def _brightest_over_chance(changes: Float32Array) -> float:
+    """Return the light of the brightest spot over that of the brightest one of chance."""
+    rng = np.random.default_rng(0)
+    rounds = math.ceil(FEWEST_VALUES / changes.size)
+    chances = [_out_of_step(changes, rng) for _ in range(rounds)]
+    ratios = []
+    for width_px in SPOT_WIDTHS_PX:
+        by_chance = float(np.mean([_brightest(frames, width_px) for frames in chances]))
+        ratios.append(_brightest(changes, width_px) / max(by_chance, 1e-3))
+    return max(ratios)
+
+
+def _out_of_step(changes: Float32Array, rng: np.random.Generator) -> list[Float32Array]:
+    """Return frames in which each pixel begins at another frame, and starts over after the last.
+
+    The values are the same, rare and bright ones as well, but those of a spot are no longer in one
+    frame: what is bright there is so by chance.
+    """
+    count = len(changes)
+    begin = rng.integers(0, count, changes.shape[1:])
+    rows, columns = np.indices(begin.shape)
+    return [changes[(begin + frame) % count, rows, columns] for frame in range(count)]
+
+
+def _brightest(frames: Iterable[Float32Array], width_px: float) -> float:
+    """Return the light of the brightest spot of a width."""
+    smooth = (ndimage.gaussian_filter(frame, width_px, mode="constant") for frame in frames)
+    return max(float(frame.max()) for frame in smooth)
+
+
+def _repaired(frames: npt.NDArray[Any], calibration: Calibration) -> Float32Array:
     return HotPixels(calibration.hot_pixels | calibration.dead_pixels).repair(frames)
 
 
@@ -115,7 +218,7 @@ def local_density(frames: npt.NDArray[Any], calibration: Calibration) -> Estimat
     return Estimate(value, value * float(np.sqrt((relative**2).sum())))
 
 
-def _blinking(counts: npt.NDArray[np.float32], calibration: Calibration) -> DoubleArray:
+def _blinking(counts: Float32Array, calibration: Calibration) -> DoubleArray:
     """Return the variance over time beyond that of the noise, averaged over a strip's width."""
     slope = calibration.adu_per_photon.value
     mean = (counts.mean(axis=0, dtype=np.float64) - calibration.zero_adu.value) / slope
