@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from deepstorm.api.calibrate import CalibrationOutputs, calibrate
     from deepstorm.api.evaluate import Evaluation, evaluate
     from deepstorm.api.known_values import known_values
-    from deepstorm.api.reconstruct import Outputs, reconstruct
+    from deepstorm.api.outputs import Outputs
+    from deepstorm.api.reconstruct import reconstruct
     from deepstorm.api.simulate import Simulation, simulate
     from deepstorm.api.train import train
     from deepstorm.calibration.assumption import KnownValues
     from deepstorm.errors import InputError
     from deepstorm.io.selection import Region
+    from deepstorm.reconstruction.windows import Windows
     from deepstorm.simulation.simulator import SimulationSettings
     from deepstorm.structures import Calibration, Localizations, Reconstruction
     from deepstorm.training.trainer import TrainingSettings
@@ -31,12 +33,13 @@ _HOMES = {
     "InputError": "deepstorm.errors",
     "KnownValues": "deepstorm.calibration.assumption",
     "Localizations": "deepstorm.structures",
-    "Outputs": "deepstorm.api.reconstruct",
+    "Outputs": "deepstorm.api.outputs",
     "Reconstruction": "deepstorm.structures",
     "Region": "deepstorm.io.selection",
     "Simulation": "deepstorm.api.simulate",
     "SimulationSettings": "deepstorm.simulation.simulator",
     "TrainingSettings": "deepstorm.training.trainer",
+    "Windows": "deepstorm.reconstruction.windows",
     "calibrate": "deepstorm.api.calibrate",
     "evaluate": "deepstorm.api.evaluate",
     "known_values": "deepstorm.api.known_values",
@@ -58,6 +61,7 @@ __all__ = [
     "Simulation",
     "SimulationSettings",
     "TrainingSettings",
+    "Windows",
     "calibrate",
     "evaluate",
     "known_values",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepstorm.api.evaluate import evaluate
-from deepstorm.api.reconstruct import Outputs, reconstruct
+from deepstorm.api.outputs import Outputs
+from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
 from deepstorm.io.images import comparison_picture
@@ -17,7 +18,7 @@ from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 if TYPE_CHECKING:
-    from deepstorm.reconstruction.reconstructor import Progress
+    from deepstorm.reconstruction.run import Progress
 
 
 def demo_settings(frames: int) -> SimulationSettings:

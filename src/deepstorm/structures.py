@@ -265,6 +265,8 @@ class Reconstruction:
         The same before any sharpening: the sum of what the frames say on their own.
     localizations : Localizations, optional
         Where they were asked for.
+    time_lapse : ndarray of float32, shape (window, y, x), optional
+        Images of sliding windows, where they were asked for and not written to a file.
     record : dict
         Settings, versions, checksums and timings of the run, ready for JSON.
     """
@@ -274,4 +276,5 @@ class Reconstruction:
     widefield: npt.NDArray[np.float32]
     posterior: npt.NDArray[np.float32] | None = None
     localizations: Localizations | None = None
+    time_lapse: npt.NDArray[np.float32] | None = None
     record: dict[str, Any] = field(default_factory=dict)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepstorm.api.reconstruct import Outputs, check_validity, reconstruct
+from deepstorm.api.outputs import Outputs
+from deepstorm.api.reconstruct import check_validity, reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError

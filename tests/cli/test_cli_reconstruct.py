@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepstorm.api.simulate import simulate
+from deepstorm.io.movies import open_movie
 from deepstorm.simulation.simulator import SimulationSettings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -46,3 +47,24 @@ def test_a_calibration_is_handed_over(run: Run, tmp_path: Path) -> None:
     code, _, message = run("reconstruct", str(movie), "--calibration", str(movie))
     assert code == 1
     assert "calibration" in message
+
+
+def test_windows_make_a_time_lapse(run: Run, tmp_path: Path) -> None:
+    movie = tmp_path / "movie.tif"
+    settings = SimulationSettings(frames=6, height_px=16, width_px=16)
+    simulate(settings, seed=1, movie=movie)
+    code, out, message = run("reconstruct", str(movie), "--window", "3", "--json")
+    assert code == 0, message
+    lapse = tmp_path / "movie_deepstorm_windows.tif"
+    assert json.loads(out)["outputs"]["time_lapse"] == str(lapse)
+    with open_movie(lapse) as images:
+        assert images.shape == (2, 128, 128)
+    other = str(tmp_path / "other.tif")
+    code, out, _ = run("reconstruct", str(movie), "--window", "4", "--step", "2", "-o", other)
+    assert code == 0
+    assert "time lapse" in out
+    with open_movie(tmp_path / "other_windows.tif") as images:
+        assert images.shape == (2, 128, 128)
+    code, _, message = run("reconstruct", str(movie), "--step", "2")
+    assert code == 1
+    assert "--window" in message

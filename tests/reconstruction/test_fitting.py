@@ -9,7 +9,8 @@ import pytest
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.reconstruction.fitting import in_detected_photons
-from deepstorm.reconstruction.reconstructor import Progress, Reconstructor
+from deepstorm.reconstruction.reconstructor import Reconstructor
+from deepstorm.reconstruction.run import Progress
 from deepstorm.structures import Calibration, Estimate, Instrument, Localizations
 
 INSTRUMENT = Instrument(zero_adu=98.0, adu_per_photon=4.0, sigma_px=1.2)

@@ -14,15 +14,12 @@ from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.rendering import Rendering
-from deepstorm.reconstruction import reconstructor as module
+from deepstorm.reconstruction import predictor, streaming, sums
 from deepstorm.reconstruction.engines import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
-from deepstorm.reconstruction.reconstructor import (
-    Progress,
-    Reconstructor,
-    blocks,
-    sample_frames,
-)
+from deepstorm.reconstruction.reconstructor import Reconstructor
+from deepstorm.reconstruction.run import Progress
+from deepstorm.reconstruction.streaming import blocks, sample_frames
 from deepstorm.structures import Localizations, Reconstruction
 
 Counts = npt.NDArray[Any]
@@ -48,7 +45,9 @@ def draw_movie(shape: tuple[int, int, int], seed: int = 0) -> npt.NDArray[np.uin
 def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the conversion for another runtime, which has tests of its own."""
     monkeypatch.setattr(
-        module, "choose_engine", lambda network, rendering, device: TorchEngine(network, rendering)
+        predictor,
+        "choose_engine",
+        lambda network, rendering, device: TorchEngine(network, rendering),
     )
 
 
@@ -93,7 +92,7 @@ def test_tiles_of_the_native_network_leave_no_trace(
     whole = image_of(native, movie)
     assert whole.shape == (8 * shape[1], 8 * shape[2])
     assert whole.std() > 0.01
-    monkeypatch.setattr(module, "TILE_PX", 64)
+    monkeypatch.setattr(predictor, "TILE_PX", 64)
     np.testing.assert_allclose(image_of(native, movie), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -104,7 +103,7 @@ def test_tiles_of_the_papers_network_leave_no_trace(
     movie = draw_movie(shape)
     whole = image_of(paper, movie)
     assert whole.std() > 0.01
-    monkeypatch.setattr(module, "TILE_PX", 12)
+    monkeypatch.setattr(predictor, "TILE_PX", 12)
     np.testing.assert_allclose(image_of(paper, movie), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -138,7 +137,7 @@ def test_blocks_leave_no_trace(
 ) -> None:
     movie = draw_movie((7, 20, 16))
     result, parts = localized(native, movie)
-    monkeypatch.setattr(module, "VALUES_PER_BLOCK", frames_per_block * 20 * 16 * 64)
+    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", frames_per_block * 20 * 16 * 64)
     other, other_parts = localized(native, movie)
     assert len(parts) == 1
     assert len(other_parts) == -(-7 // frames_per_block)
@@ -277,8 +276,8 @@ class GuardedMovie:
 
 
 def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 4 * 8 * 8 * 64)
-    monkeypatch.setattr(module, "SAMPLE_FRAMES", 10)
+    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 4 * 8 * 8 * 64)
+    monkeypatch.setattr(streaming, "SAMPLE_FRAMES", 10)
     movie = GuardedMovie(draw_movie((30, 8, 8)), most=4)
     native.reconstruct(movie, PIXEL_NM)
     sample, passes = movie.read_ranges[:10], movie.read_ranges[10:]
@@ -287,22 +286,22 @@ def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.Mo
 
 
 def test_the_sample_is_spread_over_the_movie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAMPLE_FRAMES", 5)
+    monkeypatch.setattr(streaming, "SAMPLE_FRAMES", 5)
     frames = np.arange(101).reshape(101, 1, 1)
     assert sample_frames(ArrayMovie(frames)).ravel().tolist() == [0, 25, 50, 75, 100]
     assert sample_frames(ArrayMovie(frames[:3])).ravel().tolist() == [0, 1, 2]
 
 
 def test_the_sample_of_a_large_camera_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAMPLE_VALUES", 64 * 20)
+    monkeypatch.setattr(streaming, "SAMPLE_VALUES", 64 * 20)
     assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 20
     # A camera so large that its frames go beyond it still needs enough for the hot pixels.
-    monkeypatch.setattr(module, "SAMPLE_VALUES", 64)
+    monkeypatch.setattr(streaming, "SAMPLE_VALUES", 64)
     assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 8
 
 
 def test_blocks_follow_the_size_of_their_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 1000)
+    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 1000)
     movie = ArrayMovie(np.zeros((10, 5, 5)))
     assert [(start, len(frames)) for start, frames in blocks(movie, 4)] == [
         (0, 2), (2, 2), (4, 2), (6, 2), (8, 2)
@@ -316,7 +315,7 @@ def test_tiles_do_not_change_localizations(
 ) -> None:
     movie = draw_movie((3, 90, 77))
     _, (whole,) = localized(native, movie)
-    monkeypatch.setattr(module, "TILE_PX", 64)
+    monkeypatch.setattr(predictor, "TILE_PX", 64)
     _, (tiled,) = localized(native, movie)
     assert len(whole) > 100
     assert len(tiled) == len(whole)
@@ -328,7 +327,7 @@ def test_tiles_hold_more_than_their_halos(
 ) -> None:
     movie = draw_movie((1, 70, 66))
     whole = image_of(native, movie)
-    monkeypatch.setattr(module, "TILE_PX", 8)
+    monkeypatch.setattr(predictor, "TILE_PX", 8)
     np.testing.assert_allclose(image_of(native, movie), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -337,8 +336,8 @@ def test_localizations_ascend_over_tiles_and_blocks(
     native: Reconstructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = draw_movie((7, 70, 66))
-    monkeypatch.setattr(module, "TILE_PX", 64)
-    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 3 * 70 * 66 * 64)
+    monkeypatch.setattr(predictor, "TILE_PX", 64)
+    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 3 * 70 * 66 * 64)
     _, parts = localized(native, movie)
     frames = np.concatenate([part.frame for part in parts])
     assert len(parts) == 3
@@ -347,7 +346,7 @@ def test_localizations_ascend_over_tiles_and_blocks(
 
 
 def test_progress_rises_to_the_end(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 3 * 8 * 8 * 64)
+    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 3 * 8 * 8 * 64)
     steps: list[Progress] = []
     movie = ArrayMovie(draw_movie((10, 8, 8)))
     result = native.reconstruct(movie, PIXEL_NM, on_progress=steps.append)
@@ -364,7 +363,7 @@ def test_no_localizations_are_sought_unless_asked_for(
     def refuse(*_: object) -> None:
         raise AssertionError("peaks were sought")
 
-    monkeypatch.setattr(module, "find_peaks", refuse)
+    monkeypatch.setattr(sums, "find_peaks", refuse)
     assert native.reconstruct(ArrayMovie(draw_movie((2, 8, 8))), PIXEL_NM).localizations is None
 
 
@@ -385,7 +384,7 @@ def test_the_device_reaches_the_engine(
         asked.append(device)
         return TorchEngine(network, rendering)
 
-    monkeypatch.setattr(module, "choose_engine", choose)
+    monkeypatch.setattr(predictor, "choose_engine", choose)
     Reconstructor(native_network, native_card)
     Reconstructor(native_network, native_card, "cpu")
     assert asked == ["auto", "cpu"]

@@ -12,7 +12,7 @@ from deepstorm.io.movies import ArrayMovie
 from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import PhotonScaling
-from deepstorm.reconstruction import reconstructor as module
+from deepstorm.reconstruction import predictor, reconstructor
 from deepstorm.reconstruction.engines import TorchEngine
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.structures import Calibration, Estimate, Localizations, Reconstruction
@@ -26,7 +26,9 @@ PIXEL_NM = 100.0
 def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network here is no module that another runtime converts."""
     monkeypatch.setattr(
-        module, "choose_engine", lambda network, rendering, device: TorchEngine(network, rendering)
+        predictor,
+        "choose_engine",
+        lambda network, rendering, device: TorchEngine(network, rendering),
     )
 
 
@@ -50,7 +52,7 @@ def a_camera_that_counts_photons(monkeypatch: pytest.MonkeyPatch) -> None:
             frames=len(frames),
         )
 
-    monkeypatch.setattr(module, "calibrate_frames", calibrate)
+    monkeypatch.setattr(reconstructor, "calibrate_frames", calibrate)
 
 
 def localized(
@@ -144,7 +146,7 @@ def test_a_coarser_image_keeps_the_place_and_the_localizations() -> None:
 
 @pytest.mark.parametrize("place", [(0, 0), (39, 40), (40, 39), (61, 5), (99, 129), (55, 80)])
 def test_tiles_keep_places(place: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TILE_PX", 64)
+    monkeypatch.setattr(predictor, "TILE_PX", 64)
     movie = np.full((1, 100, 130), 100, np.uint16)
     movie[0][place] = 1000
     result, (found,) = localized(marker(8), movie)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,18 +16,24 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from deepstorm.api.calibrate import calibration_record
+from deepstorm.api.outputs import (
+    CollectedImages,
+    CollectedLocalizations,
+    Outputs,
+    image_sink,
+    localization_sink,
+)
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable, written_whole
-from deepstorm.io.images import write_image, write_preview
-from deepstorm.io.localizations import files_of_table, localization_stream
 from deepstorm.io.movies import Movie, open_movie
 from deepstorm.io.selection import Region, SelectedMovie
-from deepstorm.structures import Calibration, Localizations, Reconstruction
+from deepstorm.reconstruction.windows import Windows
+from deepstorm.structures import Calibration, Reconstruction
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
-    from deepstorm.reconstruction.reconstructor import Progress, Reconstructor
+    from deepstorm.reconstruction.reconstructor import Reconstructor
+    from deepstorm.reconstruction.run import Progress
 
 PathLike = str | os.PathLike[str]
 MovieSource = PathLike | npt.NDArray[Any] | Movie
@@ -36,54 +41,6 @@ MovieSource = PathLike | npt.NDArray[Any] | Movie
 # No microscope for single molecules has camera pixels outside of this, in the sample.
 CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
 RECORDED_PACKAGES = ("deepstorm", "torch", "openvino", "numpy", "scipy", "tifffile")
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Files that a reconstruction leaves.
-
-    Parameters
-    ----------
-    image : Path
-        Super-resolution image, float32 OME-TIFF.
-    record : Path
-        Run record, JSON.
-    preview : Path, optional
-        Picture with colour map and scale bar, PNG.
-    localizations : Path, optional
-        Table, ThunderSTORM CSV or Picasso HDF5.
-    """
-
-    image: Path
-    record: Path
-    preview: Path | None = None
-    localizations: Path | None = None
-
-    @classmethod
-    def beside(cls, image: PathLike) -> Outputs:
-        """Return all four files, named after the image."""
-        path = Path(image)
-        stem = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome"))
-        return cls(
-            image=path,
-            record=stem.with_name(stem.name + ".json"),
-            preview=stem.with_name(stem.name + ".png"),
-            localizations=stem.with_name(stem.name + ".csv"),
-        )
-
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse files that may not be written, before any work is done."""
-        for path, suffixes in ((self.image, (".tif", ".tiff")), (self.preview, (".png",))):
-            if path is not None and path.suffix.lower() not in suffixes:
-                raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
-        written = [self.image, self.record, self.preview, *files_of_table(self.localizations)]
-        paths = [
-            check_writable(path, overwrite=overwrite).absolute()
-            for path in written
-            if path is not None
-        ]
-        if len(set(paths)) < len(paths):
-            raise InputError("two of the outputs have the same name; give each its own")
 
 
 def reconstruct(
@@ -97,6 +54,7 @@ def reconstruct(
     frames: slice | None = None,
     region: Region | None = None,
     localizations: bool = True,
+    windows: Windows | None = None,
     device: DeviceName = "auto",
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -125,12 +83,15 @@ def reconstruct(
     localizations : bool
         Whether to return localizations as well, without ``outputs``. With ``outputs`` they go to
         the file named there, and memory does not grow with the length of the movie.
+    windows : Windows, optional
+        Of which frames images are wanted, besides that of the whole movie: a time lapse. It goes to
+        the file named in ``outputs``, or is returned where there are none.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     overwrite : bool
         Whether existing files may be replaced.
     on_progress : callable
-        Called with a :class:`~deepstorm.reconstruction.reconstructor.Progress` after each block.
+        Called with a :class:`~deepstorm.reconstruction.run.Progress` after each block.
 
     Returns
     -------
@@ -151,30 +112,49 @@ def reconstruct(
         if pixel_size_nm is None and known is not None:
             pixel_size_nm = known.pixel_size_nm
         pixel_nm = _known_pixel_size(selected, pixel_size_nm)
+        _check_windows(windows, outputs, selected.shape[0])
         calibrations: list[Calibration] = []
         engine, network_record = _open_engine(network, pixel_nm, device, upsampling)
-        with _sink(outputs, localizations, overwrite, pixel_nm, selected.shape) as sink:
+        image_nm = pixel_nm / engine.upsampling
+        with (
+            localization_sink(
+                outputs,
+                wanted=localizations,
+                overwrite=overwrite,
+                pixel_size_nm=pixel_nm,
+                shape=selected.shape,
+            ) as sink,
+            image_sink(outputs, overwrite=overwrite, pixel_size_nm=image_nm) as lapse,
+        ):
             result = engine.reconstruct(
                 selected,
                 pixel_nm,
                 known=known,
+                windows=windows,
                 on_calibration=calibrations.append,
                 on_progress=on_progress,
                 on_localizations=sink,
+                on_window=lapse,
             )
             record = result.record | {
                 "calibration": calibration_record(calibrations[0]),
-                "settings": _settings_record(pixel_nm, engine.upsampling, frames, region),
+                "settings": _settings_record(pixel_nm, engine.upsampling, frames, region, windows),
                 "network": network_record,
                 "input": _input_record(movie, selected),
                 "versions": package_versions(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "total_s": time.perf_counter() - began,
             }
-            found = sink.table() if isinstance(sink, _Collected) else None
-            result = replace(result, localizations=found, record=record)
+            result = replace(
+                result,
+                localizations=sink.table() if isinstance(sink, CollectedLocalizations) else None,
+                time_lapse=lapse.stack()
+                if windows and isinstance(lapse, CollectedImages)
+                else None,
+                record=record,
+            )
             if outputs is not None:
-                _write_outputs(result, outputs, overwrite)
+                outputs.write(result, overwrite=overwrite)
     return result
 
 
@@ -194,45 +174,30 @@ def _open_engine(
 
 
 def _settings_record(
-    pixel_nm: float, upsampling: int, frames: slice | None, region: Region | None
+    pixel_nm: float,
+    upsampling: int,
+    frames: slice | None,
+    region: Region | None,
+    windows: Windows | None,
 ) -> dict[str, Any]:
     return {
         "pixel_size_nm": pixel_nm,
         "upsampling": upsampling,
         "frames": [frames.start, frames.stop] if frames is not None else None,
         "region": asdict(region) if region is not None else None,
+        "windows": asdict(windows) if windows is not None else None,
     }
 
 
-class _Collected:
-    """Keeps localizations in memory."""
-
-    def __init__(self) -> None:
-        self._parts: list[Localizations] = []
-
-    def __call__(self, part: Localizations) -> None:
-        self._parts.append(part)
-
-    def table(self) -> Localizations:
-        """Return all of them."""
-        return Localizations.concatenate(self._parts)
-
-
-def _sink(
-    outputs: Outputs | None,
-    wanted: bool,
-    overwrite: bool,
-    pixel_nm: float,
-    shape: tuple[int, int, int],
-) -> contextlib.AbstractContextManager[Callable[[Localizations], None] | None]:
-    """Return where localizations go: to a file, into memory, or nowhere."""
-    if outputs is None:
-        return contextlib.nullcontext(_Collected() if wanted else None)
-    if outputs.localizations is None:
-        return contextlib.nullcontext(None)
-    return localization_stream(
-        outputs.localizations, pixel_size_nm=pixel_nm, shape=shape, overwrite=overwrite
-    )
+def _check_windows(windows: Windows | None, outputs: Outputs | None, total_frames: int) -> None:
+    """Refuse windows longer than the movie, without a file, or a file without windows."""
+    if windows is not None:
+        windows.starts(total_frames)
+    if outputs is not None and (windows is None) != (outputs.time_lapse is None):
+        raise InputError(
+            "windows make a time lapse, which needs a file: give both 'windows' and "
+            "'outputs.time_lapse', or none of them"
+        )
 
 
 def _known_pixel_size(movie: Movie, given_nm: float | None) -> float:
@@ -297,18 +262,3 @@ def package_versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-def _write_outputs(result: Reconstruction, outputs: Outputs, overwrite: bool) -> None:
-    description = "expected number of emitters per pixel, deepstorm " + version("deepstorm")
-    write_image(
-        outputs.image,
-        result.image,
-        result.pixel_size_nm,
-        description=description,
-        overwrite=overwrite,
-    )
-    if outputs.preview is not None:
-        write_preview(outputs.preview, result.image, result.pixel_size_nm, overwrite=overwrite)
-    with written_whole(outputs.record, overwrite=overwrite) as partial:
-        partial.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")

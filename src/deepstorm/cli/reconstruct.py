@@ -23,9 +23,11 @@ from deepstorm.cli.options import (
     Zero,
 )
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
+from deepstorm.errors import InputError
 
 if TYPE_CHECKING:
-    from deepstorm.api.reconstruct import Outputs
+    from deepstorm.api.outputs import Outputs
+    from deepstorm.reconstruction.windows import Windows
     from deepstorm.structures import Reconstruction
 
 Movie = Annotated[Path, typer.Argument(help="Blinking movie: TIFF, OME-TIFF, ImageJ stack.")]
@@ -41,6 +43,20 @@ Table = Annotated[
     Path | None, typer.Option(help="Table of localizations (.csv, .hdf5).  [beside the image]")
 ]
 Picture = Annotated[Path | None, typer.Option(help="Picture with scale bar.  [beside the image]")]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        "--window", metavar="FRAMES", help="Also a time lapse: one image of so many frames each."
+    ),
+]
+WindowStep = Annotated[
+    int | None,
+    typer.Option(
+        "--step",
+        metavar="FRAMES",
+        help="From one window's start to the next one's.  [the window's length]",
+    ),
+]
 CalibrationFile = Annotated[
     Path | None, typer.Option(help="File of deepstorm calibrate, whose values are known.")
 ]
@@ -54,6 +70,8 @@ def reconstruct(
     network: NetworkName = "native",
     frames: Frames = None,
     roi: Roi = None,
+    window: Window = None,
+    step: WindowStep = None,
     localizations: Table = None,
     preview: Picture = None,
     calibration: CalibrationFile = None,
@@ -79,7 +97,8 @@ def reconstruct(
         adu_per_electron=gain,
         sigma_px=sigma,
     )
-    outputs = _outputs(movie, output, localizations, preview)
+    windows = _windows(window, step)
+    outputs = _outputs(movie, output, localizations, preview, time_lapse=windows is not None)
     with progress("reconstructing", "frames") as update:
         result = run(
             movie,
@@ -90,6 +109,7 @@ def reconstruct(
             network=network,
             frames=parse_frames(frames) if frames is not None else None,
             region=Region.parse(roi) if roi is not None else None,
+            windows=windows,
             device=device.value,
             overwrite=overwrite,
             on_progress=lambda p: update(p.frames, p.total_frames, ""),
@@ -97,14 +117,30 @@ def reconstruct(
     _show(result, outputs, movie.name, as_json=as_json)
 
 
+def _windows(frames: int | None, step: int | None) -> Windows | None:
+    """Return the windows that were asked for."""
+    from deepstorm.reconstruction.windows import Windows
+
+    if frames is None:
+        if step is not None:
+            raise InputError("--step says how far windows move; give their length, --window, too")
+        return None
+    return Windows(frames, frames if step is None else step)
+
+
 def _outputs(
-    movie: Path, image: Path | None, localizations: Path | None, preview: Path | None
+    movie: Path,
+    image: Path | None,
+    localizations: Path | None,
+    preview: Path | None,
+    *,
+    time_lapse: bool,
 ) -> Outputs:
     """Return where to write: beside the movie, and beside the image, unless told otherwise."""
-    from deepstorm.api.reconstruct import Outputs
+    from deepstorm.api.outputs import Outputs
 
     image = image if image is not None else movie.with_name(f"{movie.stem}_deepstorm.tif")
-    beside = Outputs.beside(image)
+    beside = Outputs.beside(image, time_lapse=time_lapse)
     return replace(
         beside,
         localizations=localizations or beside.localizations,
@@ -114,11 +150,12 @@ def _outputs(
 
 def _show(result: Reconstruction, outputs: Outputs, title: str, *, as_json: bool) -> None:
     """Print what a run gave and where it is, then its warnings."""
-    files = {name: str(path) for name, path in asdict(outputs).items()}
+    files = {name: str(path) for name, path in asdict(outputs).items() if path is not None}
     if as_json:
         print_json(result.record | {"outputs": files})
     else:
-        print_table(_figures(result) | files, title)
+        named = {name.replace("_", " "): path for name, path in files.items()}
+        print_table(_figures(result) | named, title)
     for warning in result.record["warnings"]:
         warn(warning)
 

@@ -39,6 +39,8 @@ def print_table(values: dict[str, Any], title: str) -> None:
     from rich.table import Table
 
     table = Table(title=title, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a path is of no use when its end is cut off
     for name, value in values.items():
         table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
     results.print(table)

@@ -80,11 +80,11 @@ def shrunk(image: npt.NDArray[Any], longest: int) -> tuple[npt.NDArray[Any], int
     factor = math.ceil(max(image.shape) / longest)
     if factor <= 1:
         return image, 1
-    averaged = np.asarray(image, dtype=np.float64)
+    averaged = image  # not copied: it may be large
     for axis in (0, 1):
         starts = np.arange(0, image.shape[axis], factor)
         counts = np.diff(np.append(starts, image.shape[axis]))
-        sums = np.add.reduceat(averaged, starts, axis=axis)
+        sums = np.add.reduceat(averaged, starts, axis=axis, dtype=np.float64)
         averaged = sums / (counts[:, None] if axis == 0 else counts)
     return averaged, factor
 

@@ -76,7 +76,7 @@ def write_image(
     with written_whole(path, overwrite=overwrite) as partial:
         imwrite(
             partial,
-            image.astype(np.float32),
+            image.astype(np.float32, copy=False),
             ome=True,
             photometric="minisblack",
             resolution=(per_cm, per_cm),

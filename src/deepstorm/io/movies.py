@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -18,7 +19,7 @@ from deepstorm.io.checking import require_finite, require_numbers, require_pixel
 from deepstorm.io.closing import ClosesItself
 from deepstorm.io.tiff import TiffMovie
 
-__all__ = ["ArrayMovie", "Movie", "TiffMovie", "open_movie", "write_movie"]
+__all__ = ["ArrayMovie", "Movie", "TiffMovie", "movie_stream", "open_movie", "write_movie"]
 
 _IMAGEJ_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 
@@ -198,6 +199,24 @@ def write_movie(
     InputError
         If there are no frames, they differ in size or type, or the file may not be written.
     """
+    with movie_stream(path, pixel_size_nm, overwrite) as append:
+        for block in [frames] if isinstance(frames, np.ndarray) else frames:
+            append(block)
+
+
+@contextlib.contextmanager
+def movie_stream(
+    path: str | os.PathLike[str], pixel_size_nm: float | None, overwrite: bool = False
+) -> Iterator[Callable[[npt.NDArray[Any]], None]]:
+    """Yield a function that appends blocks of frames to a movie; see :func:`write_movie`.
+
+    The file appears, whole, when the context ends; an error within leaves nothing behind.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_movie`.
+    """
     from tifffile import TiffWriter
 
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
@@ -206,36 +225,43 @@ def write_movie(
     if pixel_size_nm is not None:
         per_um = 1000 / require_pixel_size(pixel_size_nm)
         header = {"resolution": (per_um, per_um), "metadata": {"unit": "um"}}
+    alike = _AlikeFrames()
     with written_whole(path, overwrite=overwrite) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*truncating ImageJ file", UserWarning)
         with TiffWriter(partial, imagej=True) as writer:
-            for frame in _checked_frames(frames):
-                # The axes (z, channel, y, x, sample), so that what accumulates is time.
-                writer.write(frame[None, None, :, :, None], contiguous=True, **header)
+
+            def append(block: npt.NDArray[Any]) -> None:
+                alike.check(block)
+                for frame in block:
+                    # The axes (z, channel, y, x, sample), so that what accumulates is time.
+                    writer.write(frame[None, None, :, :, None], contiguous=True, **header)
+
+            yield append
+            if alike.count == 0:
+                raise InputError("there are no frames to write")
 
 
-def _checked_frames(
-    frames: npt.NDArray[Any] | Iterable[npt.NDArray[Any]],
-) -> Iterator[npt.NDArray[Any]]:
-    """Yield single frames, all of the size and type of the first one."""
-    expected: tuple[tuple[int, ...], np.dtype[Any]] | None = None
-    count = 0
-    for block in [frames] if isinstance(frames, np.ndarray) else frames:
+class _AlikeFrames:
+    """Sees to it that all frames have the size and type of the first one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._expected: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+
+    def check(self, block: npt.NDArray[Any]) -> None:
+        """Refuse a block that is none, differs from those before, or that ImageJ cannot hold."""
         if block.ndim != 3:
             raise InputError(f"a block of frames has shape {block.shape}; expected (n, y, x)")
         given = (block.shape[1:], block.dtype.newbyteorder("="))
-        expected = expected or given
-        if given != expected:
+        self._expected = self._expected or given
+        if given != self._expected:
             raise InputError(
                 f"frames of shape {given[0]} and type {given[1]} follow frames of shape "
-                f"{expected[0]} and type {expected[1]}; they must be alike"
+                f"{self._expected[0]} and type {self._expected[1]}; they must be alike"
             )
         if given[1] not in _IMAGEJ_TYPES or 0 in given[0]:
             raise InputError(
                 f"frames of shape {given[0]} and type {given[1]} cannot be written for ImageJ; "
                 "expected pixels of type uint8, uint16 or float32"
             )
-        yield from block
-        count += len(block)
-    if count == 0:
-        raise InputError("there are no frames to write")
+        self.count += len(block)

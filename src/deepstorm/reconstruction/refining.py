@@ -21,7 +21,9 @@ MIRRORED_PX = 24
 
 
 def refine(refiner: Refiner, sums: Float32Array) -> Float32Array:
-    """Return the refined image, shape (y, x), with the total of the gathered sum.
+    """Return the refined image, shape (y, x).
+
+    Its total is about that of the gathered sum: as much crosses the border inwards as outwards.
 
     Parameters
     ----------
@@ -31,11 +33,7 @@ def refine(refiner: Refiner, sums: Float32Array) -> Float32Array:
     """
     beyond = (MIRRORED_PX, MIRRORED_PX)
     mirrored = _by_tiles(refiner, np.pad(sums, ((0, 0), beyond, beyond), mode="symmetric"))
-    image = mirrored[MIRRORED_PX:-MIRRORED_PX, MIRRORED_PX:-MIRRORED_PX]
-    # About as much crosses the border inwards as outwards; the difference is made up for.
-    total, wanted = image.sum(dtype=np.float64), sums[1].sum(dtype=np.float64)
-    scaled: Float32Array = image * np.float32(wanted / total if total > 0 else 1.0)
-    return scaled
+    return mirrored[MIRRORED_PX:-MIRRORED_PX, MIRRORED_PX:-MIRRORED_PX]
 
 
 @torch.inference_mode()

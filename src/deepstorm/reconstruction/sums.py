@@ -1,0 +1,166 @@
+"""What networks say of tiles, and sums of it over the frames of a movie."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.reconstruction.peaks import find_peaks
+from deepstorm.reconstruction.tiling import Span
+from deepstorm.reconstruction.windows import Windows
+from deepstorm.structures import Localizations
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class MovieSums:
+    """Sums over the frames of a movie, each of shape (y, x) in super-resolution pixels.
+
+    Parameters
+    ----------
+    posterior : ndarray of float64
+        Expected emitters.
+    gathered : ndarray of float64
+        What the frames add to the image.
+    squared : ndarray of float64
+        Squares of the expected emitters: large where single frames are certain.
+    emitters : float
+        Total of the gathered sum.
+    """
+
+    posterior: npt.NDArray[np.float64]
+    gathered: npt.NDArray[np.float64]
+    squared: npt.NDArray[np.float64]
+    emitters: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Super-resolution pixels (y, x)."""
+        height, width = self.gathered.shape
+        return height, width
+
+    @classmethod
+    def zeros(cls, height: int, width: int) -> MovieSums:
+        """Return the sums over no frames."""
+        posterior, gathered, squared = np.zeros((3, height, width))
+        return cls(posterior, gathered, squared)
+
+    def add(self, tile: TilePrediction) -> None:
+        """Add the core of some frames' tile."""
+        expected, gathered = tile.expected[tile.core_slices], tile.image[tile.core_slices]
+        here = tile.field_slices
+        added = gathered.sum(axis=0, dtype=np.float64)
+        self.gathered[here] += added
+        self.posterior[here] += expected.sum(axis=0, dtype=np.float64)
+        self.squared[here] += np.square(expected).sum(axis=0, dtype=np.float64)
+        self.emitters += float(added.sum())
+
+    def include(self, other: MovieSums) -> None:
+        """Add the sums over other frames of the same field."""
+        self.posterior += other.posterior
+        self.gathered += other.gathered
+        self.squared += other.squared
+        self.emitters += other.emitters
+
+    def stacked(self) -> Float32Array:
+        """Return the sums in the order that a refiner takes, shape (3, y, x)."""
+        return np.stack([self.posterior, self.gathered, self.squared]).astype(np.float32)
+
+
+@dataclass(slots=True)
+class SlidingSums:
+    """Sums over the window that is being filled.
+
+    Predictions come in the order of frames, no block of them from more than one part.
+
+    Parameters
+    ----------
+    windows : Windows
+    shape : (int, int)
+        Super-resolution pixels (y, x).
+    """
+
+    windows: Windows
+    shape: tuple[int, int]
+    _parts: deque[MovieSums] = field(init=False)
+    _latest: int = field(init=False, default=-1)
+
+    def __post_init__(self) -> None:
+        self._parts = deque(maxlen=self.windows.parts)
+
+    def add(self, tile: TilePrediction) -> None:
+        """Add the core of some frames' tile."""
+        part = tile.first_frame // self.windows.part_frames
+        if part != self._latest:
+            self._parts.append(MovieSums.zeros(*self.shape))
+            self._latest = part
+        self._parts[-1].add(tile)
+
+    def ends_at(self, frames: int) -> bool:
+        """Return whether a window ends after so many frames."""
+        start = frames - self.windows.frames
+        return start >= 0 and start % self.windows.step == 0
+
+    def whole(self) -> MovieSums:
+        """Return the sums over the frames of the last window."""
+        window = MovieSums.zeros(*self.shape)
+        for part in self._parts:
+            window.include(part)
+        return window
+
+
+@dataclass(frozen=True, slots=True)
+class TilePrediction:
+    """What a network says of one tile.
+
+    Parameters
+    ----------
+    expected : ndarray of float32, shape (frame, y, x)
+        Expected emitters per super-resolution pixel, with halo.
+    image : ndarray of float32, shape (frame, y, x)
+        What the frames add to the image, with halo.
+    rows, columns : Span
+        Where the tile lies, in camera pixels.
+    upsampling : int
+    first_frame : int
+        Index of the first frame.
+    """
+
+    expected: Float32Array
+    image: Float32Array
+    rows: Span
+    columns: Span
+    upsampling: int
+    first_frame: int
+
+    @property
+    def field_slices(self) -> tuple[slice, slice]:
+        """Where the core lies in the super-resolution image of the field."""
+        return self.rows.core(self.upsampling), self.columns.core(self.upsampling)
+
+    @property
+    def core_slices(self) -> tuple[slice, slice, slice]:
+        """Where the core lies in the tile's arrays."""
+        rows, columns = (span.core_within(self.upsampling) for span in (self.rows, self.columns))
+        return slice(None), rows, columns
+
+    def localizations(self, pixel_size_nm: float) -> Localizations:
+        """Find the peaks whose centroid lies in the core, in coordinates of the field."""
+        found = find_peaks(self.expected, pixel_size_nm / self.upsampling, self.first_frame)
+        return placed(found, self.rows, self.columns, pixel_size_nm)
+
+
+def placed(found: Localizations, rows: Span, columns: Span, pixel_size_nm: float) -> Localizations:
+    """Move localizations of a tile to where it lies in the field; leave out those of its halo."""
+    moved = found.shifted(columns.start * pixel_size_nm, rows.start * pixel_size_nm)
+    y, x = moved.y_nm / pixel_size_nm, moved.x_nm / pixel_size_nm
+    return moved.select(
+        (y >= rows.core_start)
+        & (y < rows.core_stop)
+        & (x >= columns.core_start)
+        & (x < columns.core_stop)
+    )
