@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
+from scipy import sparse
 from scipy.special import erf
 
 from deepstorm.config import Settings
@@ -14,7 +15,10 @@ from deepstorm.structures import FloatArray, IntArray
 
 # Beyond this many standard deviations less than 1e-6 of the light is left along each axis.
 REACH_SIGMA = 5.0
-# Spots are added up in portions, so that dense movies of large fields fit into memory.
+# A spot is the product of its profiles along y and x, so that all spots of a movie are one matrix
+# product; the field is cut into strips of so many columns, as most of a wide row is dark.
+STRIP_PX = 64
+# Emitters are taken in portions, so that dense movies of large fields fit into memory.
 EMITTERS_PER_PORTION = 16_384
 
 
@@ -73,41 +77,34 @@ def render_emitters(
     ndarray of float64, shape ``shape``
         Expected photons per pixel, without background.
     """
-    total = np.zeros(int(np.prod(shape)))
+    frames, height, width = shape
+    image = np.zeros((frames * height, width))
     reach = int(np.ceil(REACH_SIGMA * float(sigma_px.max(initial=0.0))))
-    for start in range(0, len(frame), EMITTERS_PER_PORTION):
-        part = slice(start, start + EMITTERS_PER_PORTION)
-        flat, light = _spots(
-            frame[part], x_px[part], y_px[part], photons[part], sigma_px[part], reach, shape
-        )
-        total += np.bincount(flat, weights=light, minlength=len(total))
-    return total.reshape(shape)
+    for left in range(0, width, STRIP_PX):
+        strip = image[:, left : left + STRIP_PX]
+        near = np.flatnonzero((x_px > left - reach) & (x_px < left + STRIP_PX + reach))
+        for start in range(0, len(near), EMITTERS_PER_PORTION):
+            chosen = near[start : start + EMITTERS_PER_PORTION]
+            first = np.full(len(chosen), left)
+            along_x = integrated_gaussian(x_px[chosen], sigma_px[chosen], first, strip.shape[1])
+            along_y = _columns(frame[chosen], y_px[chosen], sigma_px[chosen], reach, shape)
+            strip += along_y @ (photons[chosen, None] * along_x)
+    return image.reshape(shape)
 
 
-def _spots(
-    frame: IntArray,
-    x_px: FloatArray,
-    y_px: FloatArray,
-    photons: FloatArray,
-    sigma_px: FloatArray,
-    reach: int,
-    shape: tuple[int, int, int],
-) -> tuple[IntArray, npt.NDArray[np.float64]]:
-    """Return flat pixel indices and the light there, up to ``reach`` pixels from each emitter."""
+def _columns(
+    frame: IntArray, y_px: FloatArray, sigma_px: FloatArray, reach: int, shape: tuple[int, int, int]
+) -> sparse.csc_array:
+    """Return each emitter's profile along y, shape (frame · y, emitter), on its own frame."""
     width = 2 * reach + 1
-    first_x = np.floor(x_px).astype(np.int64) - reach
-    first_y = np.floor(y_px).astype(np.int64) - reach
-    spots = (
-        photons[:, None, None]
-        * integrated_gaussian(y_px, sigma_px, first_y, width)[:, :, None]
-        * integrated_gaussian(x_px, sigma_px, first_x, width)[:, None, :]
-    )
-    row = first_y[:, None] + np.arange(width)
-    column = first_x[:, None] + np.arange(width)
-    row_inside, column_inside = (row >= 0) & (row < shape[1]), (column >= 0) & (column < shape[2])
-    inside = row_inside[:, :, None] & column_inside[:, None, :]
-    flat = (frame[:, None] * shape[1] + row)[:, :, None] * shape[2] + column[:, None, :]
-    return flat[inside], spots[inside]
+    first = np.floor(y_px).astype(np.int64) - reach
+    light = integrated_gaussian(y_px, sigma_px, first, width)
+    row = first[:, None] + np.arange(width)
+    light[(row < 0) | (row >= shape[1])] = 0.0
+    place = frame[:, None] * shape[1] + row.clip(0, shape[1] - 1)
+    ends = width * np.arange(len(frame) + 1)
+    size = (shape[0] * shape[1], len(frame))
+    return sparse.csc_array((light.ravel(), place.ravel(), ends), shape=size)
 
 
 class GaussianPsf(Settings):
