@@ -64,7 +64,7 @@ def test_a_finished_training_is_not_done_again(recipe: Path, tmp_path: Path) -> 
     assert steps == []
 
 
-@pytest.mark.parametrize("name", ["native", "paper"])
+@pytest.mark.parametrize("name", ["native", "paper", "paper-short"])
 def test_the_embedded_recipes_are_valid(name: str) -> None:
     settings = training_settings(name, steps=7)
     assert settings.steps == 7

@@ -26,7 +26,7 @@ from deepstorm.training.trainer import Trainer, TrainingSettings
 PathLike = str | os.PathLike[str]
 AnyTraining = TrainingSettings | RefinementTraining
 
-RECIPES = ("native", "paper", "refinement")
+RECIPES = ("native", "paper", "paper-short", "refinement")
 
 
 class _RecipeKind(Settings):

@@ -24,9 +24,14 @@ def models(as_json: AsJson = False) -> None:
     for heading in ("name", "architecture", "trained for", "scores"):
         table.add_column(heading, overflow="fold")
     for name, card in cards.items():
-        ranges = [f"{key} {low:g}–{high:g}" for key, (low, high) in card.validity.items()]
+        ranges = [f"{key} {_span(*limits)}" for key, limits in card.validity.items()]
         scores = [f"{key} {value:.4g}" for key, value in card.scores.items()]
         shown = f"{name}\n(default)" if name == DEFAULT_NETWORK else name
         kind = f"{card.network.kind}, {card.network.upsampling} ×"
         table.add_row(shown, kind, "\n".join(ranges), "\n".join(scores))
     results.print(table)
+
+
+def _span(low: float, high: float) -> str:
+    """Write a range, or the one value that it has."""
+    return f"{low:g}" if low == high else f"{low:g}–{high:g}"
