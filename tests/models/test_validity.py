@@ -77,10 +77,10 @@ def test_a_usual_movie_is_not_complained_about() -> None:
     [
         ("sigma_px", 0.4, "0.4 ± 0.02 camera pixels", "0.8 to 2.2 pixels"),
         ("sigma_px", 3.0, "3 ± 0.02 camera pixels", "0.8 to 2.2 pixels"),
-        ("signal_photons", 20.0, "20 ± 0.02 effective photons", "100 to 1e+04 photons"),
-        ("signal_photons", 30_000.0, "3e+04 ± 0.02 effective", "100 to 1e+04 photons"),
-        ("background_photons", 0.2, "0.2 ± 0.02 effective photons", "1 to 1e+03 photons"),
-        ("background_photons", 5000.0, "5e+03 ± 0.02 effective", "1 to 1e+03 photons"),
+        ("signal_photons", 20.0, "20 ± 0.02 effective photons", "100 to 10,000 photons"),
+        ("signal_photons", 30_000.0, "30,000 ± 0.02 effective", "100 to 10,000 photons"),
+        ("background_photons", 0.2, "0.2 ± 0.02 effective photons", "1 to 1,000 photons"),
+        ("background_photons", 5000.0, "5,000 ± 0.02 effective", "1 to 1,000 photons"),
     ],
 )
 def test_what_lies_outside_is_told_with_its_range(
@@ -140,7 +140,7 @@ def test_the_more_generous_reading_of_light_counts(
     found = findings(signal_photons=Estimate(effective, 1.0), excess_noise_factor=factor)
     assert len(found.warnings) == warned
     if warned and excess == 2.0:
-        assert "1.6e+04 ± 2 photons" in found.warnings[0]
+        assert "16,000 ± 2 photons" in found.warnings[0]
 
 
 def test_a_quantity_without_a_range_is_not_compared() -> None:

@@ -137,7 +137,7 @@ def _outside(network: str, limits: tuple[float, float], quantity: _Quantity) -> 
     is_below, is_above = quantity.most < low / TOLERANCE, quantity.least > high * TOLERANCE
     if not quantity.is_known or not (is_below or is_above):
         return ""
-    trained = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    trained = _figure(low) if low == high else f"{_figure(low)} to {_figure(high)}"
     return (
         f"{quantity.found}; the network '{network}' was trained for {trained} {quantity.unit}. "
         + (quantity.below if is_below else quantity.above)
@@ -241,7 +241,12 @@ def _light_said(effective: Estimate, excess: Estimate | None) -> str:
 def _said(estimate: Estimate) -> str:
     """Write an estimate with its uncertainty."""
     given = estimate.uncertainty == 0
-    return f"{estimate.value:.3g}" + ("" if given else f" ± {estimate.uncertainty:.2g}")
+    return _figure(estimate.value) + ("" if given else f" ± {_figure(estimate.uncertainty, 2)}")
+
+
+def _figure(value: float, digits: int = 3) -> str:
+    """Write a number with few digits, but never with an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def _faults(movie: Conditions) -> list[str]:
