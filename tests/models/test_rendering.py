@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor
 
 from deepstorm.models.rendering import ConcentratedRendering, PlainRendering
@@ -41,6 +44,33 @@ def test_every_emitter_is_kept(seed: int, power: float, reach: int, smoothing: f
     assert image.shape == expected.shape
     assert bool((image >= 0).all())
     torch.testing.assert_close(image.sum(dim=(1, 2, 3)), expected.sum(dim=(1, 2, 3)))
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([1.0, 3.0, 4.0, 5.0, 2.5]),
+    st.integers(1, 12),
+    st.sampled_from([0.5, 1.0, 2.5]),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=60, deadline=None)
+def test_it_is_what_its_description_says(
+    height: int, width: int, power: float, reach: int, smoothing: float, seed: int
+) -> None:
+    """In double precision, by filters that mirror the image at its borders."""
+    drawn = np.random.default_rng(seed).random((height, width)) ** 4
+    side = 2 * reach + 1
+
+    def box(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return ndimage.uniform_filter(image, side, mode="reflect")
+
+    smooth = ndimage.gaussian_filter(drawn, smoothing, radius=round(3 * smoothing), mode="reflect")
+    weight = smooth**power + 1e-20
+    expected = weight * box(drawn / box(weight))
+    rendering = ConcentratedRendering(power=power, reach_px=reach, smoothing_px=smoothing)
+    found = rendering(torch.from_numpy(drawn.astype(np.float32))[None, None])[0, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
 def test_a_posterior_becomes_narrower_around_its_centre() -> None:

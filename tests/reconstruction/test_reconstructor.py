@@ -13,9 +13,8 @@ from deepstorm.io.movies import ArrayMovie
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
-from deepstorm.models.rendering import Rendering
 from deepstorm.reconstruction import predictor, streaming, sums
-from deepstorm.reconstruction.engines import TorchEngine
+from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.run import Progress
@@ -47,7 +46,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, rendering, device: TorchEngine(network, rendering),
+        lambda network, card, device, engine: TorchEngine(network, card),
     )
 
 
@@ -380,9 +379,9 @@ def test_the_device_reaches_the_engine(
 ) -> None:
     asked = []
 
-    def choose(network: Network, rendering: Rendering, device: str) -> TorchEngine:
+    def choose(network: Network, card: NetworkCard, device: str, engine: str) -> TorchEngine:
         asked.append(device)
-        return TorchEngine(network, rendering)
+        return TorchEngine(network, card)
 
     monkeypatch.setattr(predictor, "choose_engine", choose)
     Reconstructor(native_network, native_card)

@@ -13,7 +13,7 @@ from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.reconstruction import predictor, reconstructor
-from deepstorm.reconstruction.engines import TorchEngine
+from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.structures import Calibration, Estimate, Localizations, Reconstruction
 
@@ -28,7 +28,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, rendering, device: TorchEngine(network, rendering),
+        lambda network, card, device, engine: TorchEngine(network, card),
     )
 
 
@@ -82,7 +82,8 @@ class CentreMarker(nn.Module):
 
 def marker(upsampling: int, coarser: int | None = None) -> Reconstructor:
     network: Any = CentreMarker(upsampling)
-    card = NetworkCard(name="marker", network=NativeNetworkSettings(), scaling=PhotonScaling())
+    shape = NativeNetworkSettings(upsampling=upsampling)
+    card = NetworkCard(name="marker", network=shape, scaling=PhotonScaling())
     return Reconstructor(network, card, upsampling=coarser)
 
 

@@ -12,9 +12,7 @@ from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
 from deepstorm.models.refinement import RefinementSettings, Refiner
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import PhotonScaling
-from deepstorm.reconstruction import predictor
 from deepstorm.reconstruction import refining as module
-from deepstorm.reconstruction.engines import TorchEngine
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.refining import refine
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
@@ -23,6 +21,9 @@ from deepstorm.structures import Reconstruction
 REFINEMENT = RefinementSettings(width=4, half_width=4, quarter_width=4)
 NETWORK = NativeNetworkSettings(width=4, deep_width=8, upsampling=8)
 PIXEL_NM = 100.0
+
+
+Sums = npt.NDArray[np.float32]
 
 
 def lively_refiner() -> Refiner:
@@ -34,7 +35,18 @@ def lively_refiner() -> Refiner:
     return built.eval()
 
 
-def draw_sums(height: int, width: int) -> npt.NDArray[np.float32]:
+def refine_with(refiner: Refiner, sums: Sums) -> Sums:
+    """Refine in PyTorch, as an engine would."""
+
+    def run(part: Sums) -> Sums:
+        with torch.inference_mode():
+            refined = refiner(torch.from_numpy(np.ascontiguousarray(part[None])))
+        return refined[0, 0].numpy()  # type: ignore[no-any-return]
+
+    return refine(run, REFINEMENT, sums)
+
+
+def draw_sums(height: int, width: int) -> Sums:
     rng = np.random.default_rng(height * width)
     return rng.gamma(0.3, 3.0, (3, height, width)).astype(np.float32)
 
@@ -42,15 +54,15 @@ def draw_sums(height: int, width: int) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize("shape", [(320, 200), (301, 203), (160, 162), (7, 330), (1, 1)])
 def test_tiles_leave_no_trace(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     refiner, sums = lively_refiner(), draw_sums(*shape)
-    whole = refine(refiner, sums)
+    whole = refine_with(refiner, sums)
     assert (whole.shape, whole.dtype) == (shape, np.float32)
     monkeypatch.setattr(module, "TILE_PX", 2 * refiner.halo_px + 40)
-    np.testing.assert_allclose(refine(refiner, sums), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(refine_with(refiner, sums), whole, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(161, 203), (6, 13), (3, 1), (8, 8)])
 def test_sizes_that_are_no_multiples_work(shape: tuple[int, int]) -> None:
-    image = refine(lively_refiner(), draw_sums(*shape))
+    image = refine_with(lively_refiner(), draw_sums(*shape))
     assert image.shape == shape
     assert np.isfinite(image).all()
     assert image.min() >= 0
@@ -58,14 +70,14 @@ def test_sizes_that_are_no_multiples_work(shape: tuple[int, int]) -> None:
 
 def test_as_much_leaves_the_field_as_enters_it() -> None:
     sums = draw_sums(161, 203)
-    total = float(refine(lively_refiner(), sums).sum(dtype=float))
+    total = float(refine_with(lively_refiner(), sums).sum(dtype=float))
     assert total == pytest.approx(float(sums[1].sum(dtype=float)), rel=0.02)
 
 
 def test_the_sums_are_not_changed() -> None:
     sums = draw_sums(9, 12)
     kept = sums.copy()
-    refine(lively_refiner(), sums)
+    refine_with(lively_refiner(), sums)
     np.testing.assert_array_equal(sums, kept)
 
 
@@ -79,23 +91,17 @@ def network() -> NativeNetwork:
     return built.eval()
 
 
-@pytest.fixture(autouse=True)
-def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the conversion for another runtime, which has tests of its own."""
-    monkeypatch.setattr(
-        predictor,
-        "choose_engine",
-        lambda network, rendering, device: TorchEngine(network, rendering),
-    )
-
-
 def reconstructed(network: NativeNetwork, upsampling: int | None = None) -> Reconstruction:
     card = NetworkCard(
-        name="tiny", network=NETWORK, scaling=PhotonScaling(), rendering=ConcentratedRendering()
+        name="tiny",
+        network=NETWORK,
+        scaling=PhotonScaling(),
+        rendering=ConcentratedRendering(),
+        refinement=None if network.refiner is None else REFINEMENT,
     )
     settings = SimulationSettings(frames=6, height_px=21, width_px=18, density_per_um2=3)
     frames = np.concatenate(list(simulate_movie(settings, np.random.default_rng(4)).frames()))
-    runner = Reconstructor(network, card, upsampling=upsampling)
+    runner = Reconstructor(network, card, upsampling=upsampling, engine="torch")
     return runner.reconstruct(ArrayMovie(frames), PIXEL_NM)
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from deepstorm.errors import InputError
 from deepstorm.io.movies import ArrayMovie
-from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.refinement import RefinementSettings
 from deepstorm.reconstruction import predictor, streaming
-from deepstorm.reconstruction.engines import TorchEngine
+from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.run import Progress
@@ -31,7 +31,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, rendering, device: TorchEngine(network, rendering),
+        lambda network, card, device, engine: TorchEngine(network, card),
     )
 
 
@@ -55,11 +55,15 @@ def localized(
     return result.image, result.posterior, Localizations.concatenate(parts)
 
 
-def with_refiner(network: NativeNetwork) -> NativeNetwork:
-    """Give a network a refiner that moves emitters at once, without training."""
-    network.refiner = RefinementSettings(width=4, half_width=4, quarter_width=4).build().eval()
+def refined(
+    network: NativeNetwork, card: NetworkCard, upsampling: int | None = None
+) -> Reconstructor:
+    """Return a network with a refiner that moves emitters at once, without training."""
+    shape = RefinementSettings(width=4, half_width=4, quarter_width=4)
+    network.refiner = shape.build().eval()
     network.refiner.head.weight.data *= 60
-    return network
+    described = card.model_copy(update={"refinement": shape})
+    return Reconstructor(network, described, upsampling=upsampling)
 
 
 @pytest.mark.parametrize("size", [(150, 90), (90, 215)])
@@ -70,7 +74,7 @@ def test_pieces_leave_no_trace(
     size: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reconstructor = Reconstructor(with_refiner(native_network), native_card)
+    reconstructor = refined(native_network, native_card)
     movie = draw_movie((3, *size))
     image, posterior, table = localized(reconstructor, movie)
     assert np.abs(image - posterior).max() > 0.01
@@ -141,9 +145,8 @@ def test_windows_are_images_of_their_frames(
 def test_a_window_keeps_its_emitters_when_refined(
     native_network: NativeNetwork, native_card: NetworkCard
 ) -> None:
-    network: Network = with_refiner(native_network)
     images: list[npt.NDArray[np.float32]] = []
-    result = Reconstructor(network, native_card, upsampling=4).reconstruct(
+    result = refined(native_network, native_card, upsampling=4).reconstruct(
         ArrayMovie(draw_movie((4, 30, 24))),
         PIXEL_NM,
         windows=Windows(2, 2),

@@ -32,6 +32,7 @@ from deepstorm.structures import Calibration, Reconstruction
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
+    from deepstorm.reconstruction.engines.choice import EngineName
     from deepstorm.reconstruction.reconstructor import Reconstructor
     from deepstorm.reconstruction.run import Progress
 
@@ -56,6 +57,7 @@ def reconstruct(
     localizations: bool = True,
     windows: Windows | None = None,
     device: DeviceName = "auto",
+    engine: EngineName = "auto",
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Reconstruction:
@@ -88,6 +90,9 @@ def reconstruct(
         the file named in ``outputs``, or is returned where there are none.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    engine : str
+        What runs the network: ``auto``, ``torch``, ``openvino`` or ``onnx``; see
+        :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     overwrite : bool
         Whether existing files may be replaced.
     on_progress : callable
@@ -114,8 +119,8 @@ def reconstruct(
         pixel_nm = _known_pixel_size(selected, pixel_size_nm)
         _check_windows(windows, outputs, selected.shape[0])
         calibrations: list[Calibration] = []
-        engine, network_record = _open_engine(network, pixel_nm, device, upsampling)
-        image_nm = pixel_nm / engine.upsampling
+        reconstructor, network_record = _open_network(network, pixel_nm, device, upsampling, engine)
+        image_nm = pixel_nm / reconstructor.upsampling
         with (
             localization_sink(
                 outputs,
@@ -126,7 +131,7 @@ def reconstruct(
             ) as sink,
             image_sink(outputs, overwrite=overwrite, pixel_size_nm=image_nm) as lapse,
         ):
-            result = engine.reconstruct(
+            result = reconstructor.reconstruct(
                 selected,
                 pixel_nm,
                 known=known,
@@ -138,7 +143,9 @@ def reconstruct(
             )
             record = result.record | {
                 "calibration": calibration_record(calibrations[0]),
-                "settings": _settings_record(pixel_nm, engine.upsampling, frames, region, windows),
+                "settings": _settings_record(
+                    pixel_nm, reconstructor.upsampling, frames, region, windows
+                ),
                 "network": network_record,
                 "input": _input_record(movie, selected),
                 "versions": package_versions(),
@@ -158,19 +165,22 @@ def reconstruct(
     return result
 
 
-def _open_engine(
-    network: PathLike, pixel_nm: float, device: DeviceName, upsampling: int | None
+def _open_network(
+    network: PathLike,
+    pixel_nm: float,
+    device: DeviceName,
+    upsampling: int | None,
+    engine: EngineName,
 ) -> tuple[Reconstructor, dict[str, str]]:
     """Load a network that fits the pixel size; return it ready to run, and what to record of it."""
-    from deepstorm.models.checkpoint import file_checksum, load_network
+    from deepstorm.models.network_file import NetworkFile
     from deepstorm.models.zoo import find_network
     from deepstorm.reconstruction.reconstructor import Reconstructor
 
-    path = find_network(network)
-    loaded, card = load_network(path)
-    check_validity(card.name, card.validity, pixel_nm)
-    record = {"name": card.name, "sha256": file_checksum(path)}
-    return Reconstructor(loaded, card, device, upsampling), record
+    file = NetworkFile(find_network(network))
+    check_validity(file.card.name, file.card.validity, pixel_nm)
+    record = {"name": file.card.name, "sha256": file.checksum}
+    return Reconstructor(file, file.card, device, upsampling, engine), record
 
 
 def _settings_record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,20 @@ CalibrationFile = Annotated[
 ]
 
 
+class EngineName(StrEnum):
+    """What runs a network."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+    ONNX = "onnx"
+
+
+Engine = Annotated[
+    EngineName, typer.Option("--engine", help="What runs the network; onnx is an extra.")
+]
+
+
 def reconstruct(
     movie: Movie,
     output: Image = None,
@@ -81,6 +96,7 @@ def reconstruct(
     gain: Gain = None,
     sigma: Sigma = None,
     device: Device = DeviceName.AUTO,
+    engine: Engine = EngineName.AUTO,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -111,6 +127,7 @@ def reconstruct(
             region=Region.parse(roi) if roi is not None else None,
             windows=windows,
             device=device.value,
+            engine=engine.value,
             overwrite=overwrite,
             on_progress=lambda p: update(p.frames, p.total_frames, ""),
         )

@@ -1,99 +1,43 @@
-"""A trained network as one safetensors file: weights, and all that inference needs to know."""
+"""Networks and their weights, in and out of safetensors files."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import torch
-from pydantic import Field, JsonValue, model_validator
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from deepstorm.config import Settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.refinement import RefinementSettings
-from deepstorm.models.rendering import PlainRendering, Rendering
-from deepstorm.models.scaling import Scaling
+from deepstorm.models.architectures import NetworkSettings
+from deepstorm.models.deepstorm import DeepStormNetwork
+from deepstorm.models.native import NativeNetwork
+from deepstorm.models.network_file import (
+    HEADER_KEY,
+    NetworkCard,
+    check_channels,
+    file_checksum,
+    opened,
+    read_card,
+)
 
-HEADER_KEY = "deepstorm"
-FORMAT_VERSION = 1
+__all__ = [
+    "HEADER_KEY",
+    "Network",
+    "NetworkCard",
+    "NetworkSettings",
+    "check_channels",
+    "file_checksum",
+    "load_network",
+    "save_network",
+]
+
 # What safetensors calls the types that networks have.
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 Network = NativeNetwork | DeepStormNetwork
-NetworkSettings = Annotated[
-    NativeNetworkSettings | DeepStormNetworkSettings, Field(discriminator="kind")
-]
-
-
-def check_channels(scaling: Scaling, network: NetworkSettings) -> None:
-    """Refuse a scaling whose frames have other channels than the network takes.
-
-    Raises
-    ------
-    ValueError
-    """
-    taken = network.channels if network.kind == "native" else 1
-    if scaling.channels != taken:
-        way_out = (
-            f"set 'channels' of the network to {scaling.channels}"
-            if network.kind == "native"
-            else "choose another scaling"
-        )
-        raise ValueError(
-            f"the scaling '{scaling.kind}' gives frames of {scaling.channels} channel(s), the "
-            f"network takes {taken}; {way_out}"
-        )
-
-
-class NetworkCard(Settings):
-    """What is known of a trained network besides its weights.
-
-    Parameters
-    ----------
-    format_version : int
-        Version of the file format.
-    name : str
-    network : NetworkSettings
-        Its architecture.
-    scaling : Scaling
-        How frames are scaled for it.
-    rendering : Rendering
-        How its expectations become an image.
-    refinement : RefinementSettings, optional
-        Architecture of the refiner that is kept with it, where there is one.
-    validity : dict
-        Ranges of the conditions that it was trained for, by name.
-    training : dict
-        Record of the training: settings, steps, losses.
-    scores : dict
-        What it reached on known movies, by name with the unit, such as ``fig4_nmse_percent``.
-    package_version : str
-        Version of the package that trained it.
-    """
-
-    format_version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
-    name: str = Field(max_length=200)
-    network: NetworkSettings
-    scaling: Scaling
-    rendering: Rendering = PlainRendering()
-    refinement: RefinementSettings | None = None
-    validity: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    training: dict[str, JsonValue] = Field(default_factory=dict)
-    scores: dict[str, float] = Field(default_factory=dict)
-    package_version: str = ""
-
-    @model_validator(mode="after")
-    def _scaling_fits_the_network(self) -> Self:
-        check_channels(self.scaling, self.network)
-        return self
 
 
 def save_network(
@@ -126,24 +70,14 @@ def load_network(path: str | os.PathLike[str]) -> tuple[Network, NetworkCard]:
         are not those of the network that its header describes.
     """
     source = Path(path)
-    if not source.is_file():
-        raise InputError(f"there is no network file '{source}'; check its name and folder")
-    try:
-        with safe_open(source, framework="pt") as file:
-            card = _read_card(file.metadata() or {}, source)
-            network = _empty_network(card)
-            names = file.keys()
-            found = {name: file.get_slice(name) for name in names}
-            _check_layout(found, network.state_dict(), source)
-            # Copies: the tensors as read are views of the file, and would change with it.
-            tensors = {name: file.get_tensor(name).clone() for name in names}
-    except SafetensorError:
-        raise InputError(
-            f"'{source}' is not a complete safetensors file; networks are read from those alone, "
-            "because pickled weights (.pt, .pth, .h5) can run code"
-        ) from None
-    except OSError as error:
-        raise InputError(f"the network file '{source}' cannot be read: {error}") from None
+    with opened(source, "pt") as file:
+        card = read_card(file, source)
+        network = _empty_network(card)
+        names = file.keys()
+        found = {name: file.get_slice(name) for name in names}
+        _check_layout(found, network.state_dict(), source)
+        # Copies: the tensors as read are views of the file, and would change with it.
+        tensors = {name: file.get_tensor(name).clone() for name in names}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise InputError(
             f"the network '{source}' holds weights that are not finite numbers; "
@@ -151,31 +85,6 @@ def load_network(path: str | os.PathLike[str]) -> tuple[Network, NetworkCard]:
         )
     network.load_state_dict(tensors, assign=True)
     return network.eval(), card
-
-
-def file_checksum(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_card(metadata: dict[str, str], source: Path) -> NetworkCard:
-    """Parse the header of a network file."""
-    if HEADER_KEY not in metadata:
-        raise InputError(f"'{source}' is a safetensors file, but not one of a deepstorm network")
-    try:
-        values = json.loads(metadata[HEADER_KEY])
-    except (ValueError, RecursionError):
-        raise InputError(
-            f"the header of the network '{source}' is damaged; fetch the file again"
-        ) from None
-    version = values.get("format_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise InputError(
-            f"the network '{source}' has format {version}, this version reads up to "
-            f"{FORMAT_VERSION}; update deepstorm"
-        )
-    return validated(NetworkCard, values, f"the header of '{source}'")
 
 
 def _empty_network(card: NetworkCard) -> Network:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
-from typing import Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepstorm.config import Settings
+from deepstorm.models.architectures import DeepStormNetworkSettings
+from deepstorm.models.layers import folded_kernel
 from deepstorm.models.refinement import Refiner
+
+__all__ = ["SPIKE_HEIGHT", "DeepStormNetwork", "DeepStormNetworkSettings"]
 
 ENCODER_CHANNELS = (32, 64, 128)
 CENTRE_CHANNELS = 512
@@ -19,23 +19,6 @@ DECODER_CHANNELS = (128, 64, 32)
 # Height of the spikes that predictions stand for: the published code scales its targets by 100 and
 # sees predictions through a kernel that sums to 2, so that the squared error outweighs the l1 term.
 SPIKE_HEIGHT = 50.0
-
-
-class DeepStormNetworkSettings(Settings):
-    """The paper's network has no free parameter but the enlargement of its input.
-
-    Parameters
-    ----------
-    upsampling : int
-        Factor by which each frame is enlarged before the network sees it.
-    """
-
-    kind: Literal["deepstorm"] = "deepstorm"
-    upsampling: int = Field(default=8, ge=1, le=32)
-
-    def build(self) -> DeepStormNetwork:
-        """Return a new network with fresh weights."""
-        return DeepStormNetwork(self)
 
 
 class Convolution(nn.Sequential):
@@ -63,22 +46,6 @@ class EnlargingConvolution(Convolution):
         return rectifier(normalization(enlarged))  # type: ignore[no-any-return]
 
 
-def folded_kernel(kernel: Tensor) -> Tensor:
-    """Return the transposed 4 × 4 kernel of stride 2 that does what 3 × 3 does to repeated pixels.
-
-    Parameters
-    ----------
-    kernel : Tensor, shape (after, before, 3, 3)
-
-    Returns
-    -------
-    Tensor, shape (before, after, 4, 4)
-        The kernel summed over boxes of 2 × 2, mirrored.
-    """
-    sums = 4 * functional.avg_pool2d(kernel, 2, stride=1, padding=1)
-    return sums.flip(2, 3).transpose(0, 1)
-
-
 class DeepStormNetwork(nn.Module):
     """Encoder and decoder on the enlarged frame; 1,366,208 parameters.
 
@@ -91,11 +58,13 @@ class DeepStormNetwork(nn.Module):
     settings : DeepStormNetworkSettings
     """
 
-    channels = 1
+    channels = DeepStormNetworkSettings.channels
 
     def __init__(self, settings: DeepStormNetworkSettings) -> None:
         super().__init__()
         self.upsampling = settings.upsampling
+        self.divisor = settings.divisor
+        self.halo_px = settings.halo_px
         self.refiner: Refiner | None = None
         channels = (1, *ENCODER_CHANNELS, CENTRE_CHANNELS, *DECODER_CHANNELS)
         self.layers = nn.ModuleList(
@@ -111,19 +80,6 @@ class DeepStormNetwork(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.orthogonal_(module.weight)
-
-    @property
-    def divisor(self) -> int:
-        """Sides of a frame must be multiples of this."""
-        return 8 // math.gcd(8, self.upsampling)
-
-    @property
-    def halo_px(self) -> int:
-        """Camera pixels around a tile whose prediction lacks context.
-
-        The receptive field reaches 22 enlarged pixels, and up to 7 more where pooling begins.
-        """
-        return -(-32 // self.upsampling // self.divisor) * self.divisor
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return blurred spikes per super-resolution pixel."""

@@ -7,42 +7,15 @@ each as channels (sub-pixel convolution, Shi et al., CVPR 2016, doi 10.1109/CVPR
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepstorm.config import Settings
-from deepstorm.models.layers import convolutions, draw_for_relu, enlarge
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.layers import convolutions, draw_for_relu, joined
 from deepstorm.models.refinement import Refiner
 
-
-class NativeNetworkSettings(Settings):
-    """Shape of a :class:`NativeNetwork`.
-
-    Parameters
-    ----------
-    width : int
-        Channels at full camera resolution.
-    deep_width : int
-        Channels at half and quarter resolution.
-    upsampling : int
-        Super-resolution pixels per camera pixel, along each axis.
-    channels : int
-        Channels of a scaled frame: the first is the light, the others tell of the movie.
-    """
-
-    kind: Literal["native"] = "native"
-    width: int = Field(default=64, ge=4, le=1024)
-    deep_width: int = Field(default=128, ge=4, le=2048)
-    upsampling: int = Field(default=8, ge=1, le=32)
-    channels: int = Field(default=3, ge=1, le=16)
-
-    def build(self) -> NativeNetwork:
-        """Return a new network with fresh weights."""
-        return NativeNetwork(self)
+__all__ = ["NativeNetwork", "NativeNetworkSettings"]
 
 
 class NativeNetwork(nn.Module):
@@ -57,9 +30,8 @@ class NativeNetwork(nn.Module):
     settings : NativeNetworkSettings
     """
 
-    divisor = 4
-    # Convolutions reach 21 pixels; where pooling begins widens that to 24.
-    halo_px = 24
+    divisor = NativeNetworkSettings.divisor
+    halo_px = NativeNetworkSettings.halo_px
 
     def __init__(self, settings: NativeNetworkSettings) -> None:
         super().__init__()
@@ -88,8 +60,8 @@ class NativeNetwork(nn.Module):
         full = self.encode_full(frames)  # (b, width, y, x)
         half = self.encode_half(functional.max_pool2d(full, 2))  # (b, deep, y/2, x/2)
         quarter = self.quarter(functional.max_pool2d(half, 2))  # (b, deep, y/4, x/4)
-        half = self.decode_half(torch.cat([half, enlarge(quarter)], dim=1))
-        full = self.decode_full(torch.cat([full, enlarge(half)], dim=1))
+        half = joined(self.decode_half, half, quarter)
+        full = joined(self.decode_full, full, half)
         return functional.pixel_shuffle(self.head(self.spread(full)), self.upsampling)
 
     def expected_emitters(self, frames: Tensor) -> Tensor:

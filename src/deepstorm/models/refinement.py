@@ -9,17 +9,17 @@ pixels of where its frame had it, and none is added or lost.
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepstorm.config import Settings
-from deepstorm.models.layers import box_mean, convolutions, draw_for_relu, enlarge
+from deepstorm.models.architectures import LEVEL_REACH_PX, RefinementSettings
+from deepstorm.models.layers import box_mean, convolutions, draw_for_relu, joined
+
+__all__ = ["SUMS", "RefinementSettings", "Refiner"]
 
 # What sums over a movie enter, in this order: posterior, gathered posterior, squared posterior.
 SUMS = 3
-# Half side of the square over which an image's level is averaged, and what is added to it.
-LEVEL_REACH_PX = 20
+# Added to the level of an image.
 LEAST_LEVEL = 1e-4
 # Where the logarithm of relative intensities turns flat, and the limits of the level's logarithm.
 SOFTENING = 0.02
@@ -27,27 +27,6 @@ LEVEL_RANGE = (-6.0, 2.0)
 # Added to the gathered image before its logarithm, and the limits of the logarithmic weights.
 LEAST_WEIGHT = 1e-3
 WEIGHT_RANGE = (-12.0, 12.0)
-
-
-class RefinementSettings(Settings):
-    """Shape of a :class:`Refiner`.
-
-    Parameters
-    ----------
-    width, half_width, quarter_width : int
-        Channels at full, half and quarter resolution of the image.
-    reach_px : int
-        Super-resolution pixels that emitters move at most, along either axis.
-    """
-
-    width: int = Field(default=24, ge=2, le=256)
-    half_width: int = Field(default=48, ge=2, le=512)
-    quarter_width: int = Field(default=64, ge=2, le=512)
-    reach_px: int = Field(default=5, ge=1, le=32)
-
-    def build(self) -> Refiner:
-        """Return a new refiner with fresh weights."""
-        return Refiner(self)
 
 
 class Refiner(nn.Module):
@@ -62,12 +41,13 @@ class Refiner(nn.Module):
     settings : RefinementSettings
     """
 
-    divisor = 4
+    divisor = RefinementSettings.divisor
 
     def __init__(self, settings: RefinementSettings) -> None:
         super().__init__()
         full, half, quarter = settings.width, settings.half_width, settings.quarter_width
         self.reach_px = settings.reach_px
+        self.halo_px = settings.halo_px
         self.encode_full = convolutions(SUMS + 1, full, full)
         self.encode_half = convolutions(full, half, half)
         self.quarter = convolutions(half, quarter, quarter, quarter)
@@ -81,12 +61,6 @@ class Refiner(nn.Module):
         """Draw weights for ReLU layers, and start with an image that hardly differs."""
         draw_for_relu(self)
         nn.init.normal_(self.head.weight, std=0.01)
-
-    @property
-    def halo_px(self) -> int:
-        """Super-resolution pixels around a tile that its image depends on."""
-        convolved = 28  # by convolutions, and where pooling begins
-        return -(-(LEVEL_REACH_PX + convolved + 2 * self.reach_px) // self.divisor) * self.divisor
 
     def forward(self, sums: Tensor) -> Tensor:
         """Return the refined image."""
@@ -105,8 +79,8 @@ class Refiner(nn.Module):
         full = self.encode_full(features)  # (b, width, y, x)
         half = self.encode_half(functional.max_pool2d(full, 2))  # (b, half_width, y/2, x/2)
         quarter = self.quarter(functional.max_pool2d(half, 2))  # (b, quarter_width, y/4, x/4)
-        half = self.decode_half(torch.cat([half, enlarge(quarter)], dim=1))
-        full = self.decode_full(torch.cat([full, enlarge(half)], dim=1))
+        half = joined(self.decode_half, half, quarter)
+        full = joined(self.decode_full, full, half)
         score: Tensor = self.head(full)
         return score
 

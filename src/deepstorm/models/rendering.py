@@ -7,15 +7,14 @@ each estimate and once more by its stated uncertainty. A rendering may undo the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
 
 from deepstorm.config import Settings
-from deepstorm.models.layers import box_mean, mirrored
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Weights are never zero, so that every expectation has somewhere to go.
 FAINTEST_WEIGHT = 1e-20
@@ -69,16 +68,35 @@ class ConcentratedRendering(Settings):
 
     def __call__(self, expected: Tensor) -> Tensor:
         """Return the gathered expectation, shape and sum as ``expected``, (batch, 1, y, x)."""
-        weight = self._smooth(expected).pow(self.power) + FAINTEST_WEIGHT
-        return weight * box_mean(expected / box_mean(weight, self.reach_px), self.reach_px)
+        import torch
 
-    def _smooth(self, image: Tensor) -> Tensor:
-        reach = self._kernel_reach
-        offset = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
-        profile = torch.exp(-0.5 * (offset / self.smoothing_px) ** 2)
-        profile = profile / profile.sum()
-        along_x = functional.conv2d(mirrored(image, reach, 3), profile[None, None, None])
-        return functional.conv2d(mirrored(along_x, reach, 2), profile[None, None, :, None])
+        from deepstorm.models.filters import CELL, filtered, gaussian_profile
+        from deepstorm.models.layers import mirrored
+
+        # Mirrored far enough at once: filters leave the symmetry of a mirrored image as it is.
+        beside, side = -(-self.margin_px // CELL) * CELL, 2 * self.reach_px + 1
+        beyond = mirrored(mirrored(expected, self.margin_px, axis=2), beside, axis=3)
+        profile = gaussian_profile(self.smoothing_px, self._kernel_reach, expected)
+        box = torch.full((side,), 1 / side, dtype=expected.dtype, device=expected.device)
+        weight = _raised(filtered(beyond, profile), self.power) + FAINTEST_WEIGHT
+        share = _inner(beyond, self._kernel_reach + self.reach_px) / filtered(weight, box)
+        gathered = _inner(weight, 2 * self.reach_px) * filtered(share, box)
+        return gathered[..., beside : beside + expected.shape[3]]
+
+
+def _raised(base: Tensor, power: float) -> Tensor:
+    """Return a power, of whole exponents by multiplications: many times faster than ``pow``."""
+    if power != int(power):
+        return base.pow(power)
+    if power == 1:
+        return base
+    root = _raised(base, power // 2)
+    return root * root * base if power % 2 else root * root
+
+
+def _inner(image: Tensor, rows: int) -> Tensor:
+    """Leave out so many rows above and below."""
+    return image[:, :, rows : image.shape[2] - rows]
 
 
 Rendering = Annotated[PlainRendering | ConcentratedRendering, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import NetworkCard, load_network
+from deepstorm.models.network_file import NetworkCard, NetworkFile
 
 DEFAULT_NETWORK = "native"
 SUFFIX = ".safetensors"
@@ -23,7 +23,7 @@ def embedded_networks() -> dict[str, Path]:
 
 def embedded_cards() -> dict[str, NetworkCard]:
     """Return the cards of the embedded networks, by name."""
-    return {name: load_network(path)[1] for name, path in embedded_networks().items()}
+    return {name: NetworkFile(path).card for name, path in embedded_networks().items()}
 
 
 def find_network(name_or_path: str | os.PathLike[str] = DEFAULT_NETWORK) -> Path:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.faults import HotPixels
-from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.network_file import NetworkCard
 from deepstorm.models.scaling import FittedScaling
 from deepstorm.models.validity import Findings, judge
 from deepstorm.reconstruction.inspection import inspect_frames

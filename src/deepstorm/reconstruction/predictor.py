@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.devices import DeviceName
-from deepstorm.reconstruction.engines import choose_engine
+from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.reconstruction.engines.choice import EngineName, choose_engine
 from deepstorm.reconstruction.refining import refine
 from deepstorm.reconstruction.sums import MovieSums, TilePrediction
 from deepstorm.reconstruction.tiling import Span, tiles
 
+if TYPE_CHECKING:
+    from deepstorm.models.checkpoint import Network
+
 Float32Array = npt.NDArray[np.float32]
 Piece = tuple[Span, Span]
 
-# Tiles of this many camera pixels a side keep a network's features within a few hundred MB.
-TILE_PX = 256
+# Tiles are so large that a network holds this many values at once, 0.5 GB, and no larger than these
+# camera pixels a side. The larger they are, the less of them is halo.
+FEATURES_PER_TILE = 2**27
+TILE_PX = 512
 # Sums are kept for pieces of the field of so many super-resolution pixels, 0.8 GB; a larger field
 # is done piece after piece, and its movie read as often.
 VALUES_PER_PIECE = 2**25
@@ -32,10 +37,10 @@ class Predictor:
 
     Parameters
     ----------
-    network : Network
+    network : Network or NetworkFile
     card : NetworkCard
-    device : str
-        See :func:`~deepstorm.reconstruction.engines.choose_engine`.
+    device, engine : str
+        See :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     upsampling : int, optional
         Super-resolution pixels per camera pixel; a divisor of the network's own, which is the
         default. Pixels of a coarser image are sums of the network's.
@@ -43,27 +48,30 @@ class Predictor:
     Raises
     ------
     InputError
-        If the network cannot give that upsampling, or the device is not there.
+        If the network cannot give that upsampling, or the device or the engine is not there.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: Network | NetworkFile,
         card: NetworkCard,
         device: DeviceName = "auto",
         upsampling: int | None = None,
+        engine: EngineName = "auto",
     ) -> None:
-        self.upsampling = upsampling if upsampling is not None else network.upsampling
-        if self.upsampling < 1 or network.upsampling % self.upsampling:
+        fine = card.network.upsampling
+        self.upsampling = upsampling if upsampling is not None else fine
+        if self.upsampling < 1 or fine % self.upsampling:
             raise InputError(
-                f"the network '{card.name}' gives {network.upsampling} × {network.upsampling} "
+                f"the network '{card.name}' gives {fine} × {fine} "
                 f"pixels per camera pixel; an upsampling of {self.upsampling} cannot be made of "
                 "that: choose a divisor of it"
             )
-        self._network = network
-        margin_px = math.ceil(card.rendering.margin_px / network.upsampling)
-        self._halo = network.halo_px + self._whole(margin_px)
-        self.engine = choose_engine(network, card.rendering, device)
+        self._network = card.network
+        self._refinement = card.refinement
+        margin_px = math.ceil(card.rendering.margin_px / fine)
+        self._halo = self._network.halo_px + self._whole(margin_px)
+        self.engine = choose_engine(network, card, device, engine)
 
     @property
     def fine_upsampling(self) -> int:
@@ -75,8 +83,8 @@ class Predictor:
 
         The image of a piece's core is the same as if the field were in one piece.
         """
-        refiner, upsampling = self._network.refiner, self._network.upsampling
-        refined_px = 0 if refiner is None else math.ceil(refiner.halo_px / upsampling)
+        refinement, upsampling = self._refinement, self._network.upsampling
+        refined_px = 0 if refinement is None else math.ceil(refinement.halo_px / upsampling)
         halo = self._halo + self._whole(refined_px)
         side = self._whole(math.isqrt(VALUES_PER_PIECE) // upsampling)
         side = max(side, 2 * halo + self._network.divisor)
@@ -90,20 +98,27 @@ class Predictor:
         height, width = ((span.stop - span.start) * self.fine_upsampling for span in piece)
         return MovieSums.zeros(height, width)
 
-    def predict(self, scaled: Float32Array, first_frame: int) -> Iterator[TilePrediction]:
-        """Run the network over scaled frames, (frame, channel, y, x), tile by tile."""
+    def predict(
+        self, scaled: Float32Array, first_frame: int, *, maxima: bool
+    ) -> Iterator[TilePrediction]:
+        """Run the network over scaled frames, (frame, channel, y, x), tile by tile.
+
+        Localizations are found faster in tiles whose maxima were sought.
+        """
         upsampling = self.fine_upsampling
         height, width = scaled.shape[2:]
         whole = self._whole(height), self._whole(width)
         beyond = ((0, 0), (0, 0), (0, whole[0] - height), (0, whole[1] - width))
         # Repeating the last pixels deceives networks least: a mirror image doubles emitters there.
         padded = np.pad(scaled, beyond, mode="edge")
-        # Of any tile some is kept, whatever the halo.
-        tile_px = max(TILE_PX, 2 * self._halo + self._network.divisor)
-        for all_rows, all_columns in tiles(whole, tile_px, self._halo):
-            prediction = self.engine(padded[..., all_rows.seen, all_columns.seen])
+        for all_rows, all_columns in tiles(whole, self._tile_px, self._halo):
             # Light that was filled up is no emitter: no peak may be sought there.
             rows, columns = all_rows.limited(height), all_columns.limited(width)
+            lit = (rows.stop - rows.start, columns.stop - columns.start)
+            prediction = self.engine(
+                padded[..., all_rows.seen, all_columns.seen],
+                maxima_within=lit if maxima else None,
+            )
             seen = (slice(None), rows.seen_within(upsampling), columns.seen_within(upsampling))
             yield TilePrediction(
                 expected=prediction.expected[seen],
@@ -112,12 +127,14 @@ class Predictor:
                 columns=columns,
                 upsampling=upsampling,
                 first_frame=first_frame,
+                maxima=None if prediction.maxima is None else prediction.maxima[seen],
             )
 
     def image(self, sums: MovieSums) -> npt.NDArray[np.floating[Any]]:
         """Return the gathered sum of a piece, refined where the network has a refiner."""
-        refiner = self._network.refiner
-        return sums.gathered if refiner is None else refine(refiner, sums.stacked())
+        if self._refinement is None:
+            return sums.gathered
+        return refine(self.engine.refine, self._refinement, sums.stacked())
 
     def coarser(self, fine: npt.NDArray[np.floating[Any]]) -> Float32Array:
         """Sum the network's pixels into those of the image."""
@@ -125,6 +142,13 @@ class Predictor:
         height, width = fine.shape[0] // factor, fine.shape[1] // factor
         coarse = fine.reshape(height, factor, width, factor).sum(axis=(1, 3))
         return np.asarray(coarse, np.float32)
+
+    @property
+    def _tile_px(self) -> int:
+        """Side of a tile in camera pixels; of any tile some is kept, whatever the halo."""
+        divisor = self._network.divisor
+        affordable = math.isqrt(FEATURES_PER_TILE // self._network.features_per_px)
+        return max(min(TILE_PX, affordable // divisor * divisor), 2 * self._halo + divisor)
 
     def _whole(self, length_px: int) -> int:
         """Round up to what the network can take."""

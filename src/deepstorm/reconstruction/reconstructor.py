@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.devices import DeviceName
+from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.reconstruction.engines.choice import EngineName
 from deepstorm.reconstruction.fitting import FittedMovie, fit_movie
 from deepstorm.reconstruction.predictor import Predictor
 from deepstorm.reconstruction.run import LocalizationSink, Progress, Run, WindowSink
@@ -19,16 +21,19 @@ from deepstorm.reconstruction.streaming import Frames, sample_frames
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Calibration, Reconstruction
 
+if TYPE_CHECKING:
+    from deepstorm.models.checkpoint import Network
+
 
 class Reconstructor:
     """A network ready to turn movies into images.
 
     Parameters
     ----------
-    network : Network
+    network : Network or NetworkFile
     card : NetworkCard
-    device : str
-        See :func:`~deepstorm.reconstruction.engines.choose_engine`.
+    device, engine : str
+        See :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     upsampling : int, optional
         Super-resolution pixels per camera pixel; a divisor of the network's own, which is the
         default. Pixels of a coarser image are sums of the network's.
@@ -36,18 +41,19 @@ class Reconstructor:
     Raises
     ------
     InputError
-        If the network cannot give that upsampling, or the device is not there.
+        If the network cannot give that upsampling, or the device or the engine is not there.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: Network | NetworkFile,
         card: NetworkCard,
         device: DeviceName = "auto",
         upsampling: int | None = None,
+        engine: EngineName = "auto",
     ) -> None:
         self.card = card
-        self._predictor = Predictor(network, card, device, upsampling)
+        self._predictor = Predictor(network, card, device, upsampling, engine)
 
     @property
     def upsampling(self) -> int:

@@ -182,8 +182,9 @@ class Run:
         sliding = None if windows is None else SlidingSums(windows, sums.shape)
         every = None if windows is None else windows.part_frames
         collectors: list[Collector] = [sums] if sliding is None else [sums, sliding]
-        steps = self._steps(piece, every)
-        for block, found in self._added(steps, collectors, on_localizations is not None):
+        localize = on_localizations is not None
+        steps = self._steps(piece, localize, every)
+        for block, found in self._added(steps, collectors, localize):
             if on_localizations is not None:
                 on_localizations(self._lit(block, found))
             if sliding is not None and sliding.ends_at(block.stop):
@@ -194,12 +195,13 @@ class Run:
 
     def _do_by_pieces(self, on_localizations: LocalizationSink | None) -> None:
         """Pass over the movie once for each piece, and once more for the light of localizations."""
+        localize = on_localizations is not None
         with LocalizationSpool() as spool:
             for piece in self._pieces:
                 sums = self._predictor.sums(piece)
-                steps = self._steps(piece)
-                for block, found in self._added(steps, [sums], on_localizations is not None):
-                    if on_localizations is not None:
+                steps = self._steps(piece, localize)
+                for block, found in self._added(steps, [sums], localize):
+                    if localize:
                         spool.add(block.start, placed(found, *piece, self._pixel_nm))
                     self._report(block, sums)
                 self._keep(piece, sums)
@@ -216,13 +218,13 @@ class Run:
             repaired = self._fitted.faulty.repair(frames)
             yield Block(start, repaired, self._fitted.scaling.apply(repaired))
 
-    def _steps(self, piece: Piece, every: int | None = None) -> Iterator[Step]:
+    def _steps(self, piece: Piece, localize: bool, every: int | None = None) -> Iterator[Step]:
         """Run the network over the movie's blocks, tile by tile, on what is seen of a piece."""
         rows, columns = piece
         with closing(ahead(self._blocks(every))) as prepared:
             for block in prepared:
                 seen = block.scaled[..., rows.seen, columns.seen]
-                for tile in self._predictor.predict(seen, block.start):
+                for tile in self._predictor.predict(seen, block.start, maxima=localize):
                     yield Step(block, tile)
 
     def _added(

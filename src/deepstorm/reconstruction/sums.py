@@ -128,6 +128,8 @@ class TilePrediction:
     upsampling : int
     first_frame : int
         Index of the first frame.
+    maxima : ndarray of bool, shape (frame, y, x), optional
+        Where there may be localizations, if that is known already.
     """
 
     expected: Float32Array
@@ -136,6 +138,7 @@ class TilePrediction:
     columns: Span
     upsampling: int
     first_frame: int
+    maxima: npt.NDArray[np.bool_] | None = None
 
     @property
     def field_slices(self) -> tuple[slice, slice]:
@@ -150,7 +153,8 @@ class TilePrediction:
 
     def localizations(self, pixel_size_nm: float) -> Localizations:
         """Find the peaks whose centroid lies in the core, in coordinates of the field."""
-        found = find_peaks(self.expected, pixel_size_nm / self.upsampling, self.first_frame)
+        fine_nm = pixel_size_nm / self.upsampling
+        found = find_peaks(self.expected, fine_nm, self.first_frame, maxima=self.maxima)
         return placed(found, self.rows, self.columns, pixel_size_nm)
 
 

@@ -1,0 +1,1 @@
+"""One network, several runtimes, the same numbers within the precision of each."""

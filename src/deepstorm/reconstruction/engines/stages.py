@@ -1,0 +1,132 @@
+"""The parts of a network that an engine runs one after the other, as PyTorch modules.
+
+They are apart because they want different precision: the network itself bears bfloat16, but maxima
+would tie or move, and the sums over a movie are too exact for it. They are small enough that other
+runtimes can take them over one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deepstorm.models.filters import filtered, from_cells, gaussian_profile, in_cells
+from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.refinement import SUMS
+from deepstorm.reconstruction.engines.staged import StageName
+from deepstorm.reconstruction.peaks import LEAST_SMOOTHED, PeakSettings
+
+if TYPE_CHECKING:
+    from deepstorm.models.checkpoint import Network
+    from deepstorm.models.rendering import Rendering
+
+
+class Expectation(nn.Module):
+    """Scaled frames (batch, channel, y, x) to expected emitters (batch, 1, y, x)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return expected emitters per super-resolution pixel."""
+        return self.network.expected_emitters(frames)
+
+
+class Rendered(nn.Module):
+    """Expected emitters (batch, 1, y, x) to what they add to the image."""
+
+    def __init__(self, rendering: Rendering) -> None:
+        super().__init__()
+        self.rendering = rendering
+
+    def forward(self, expected: Tensor) -> Tensor:
+        """Return the rendering, of the same shape."""
+        return self.rendering(expected)
+
+
+class Maxima(nn.Module):
+    """Expected emitters (batch, 1, y, x) to where they have a maximum, as bytes 0 and 1.
+
+    The first step of :func:`~deepstorm.reconstruction.peaks.find_peaks`, up to rounding.
+    """
+
+    def __init__(self, settings: PeakSettings) -> None:
+        super().__init__()
+        self.sigma_px = settings.smoothing_px
+        self.reach_px = settings.reach_px - 1
+        self.smoothing_reach_px = settings.smoothing_reach_px
+
+    def forward(self, expected: Tensor) -> Tensor:
+        """Mark pixels that no other one within reach surpasses after smoothing."""
+        reach, beyond = self.reach_px, self.smoothing_reach_px
+        profile = gaussian_profile(self.sigma_px, beyond, expected)
+        smooth = filtered(functional.pad(expected, (0, 0, beyond, beyond)), profile)
+        side = 2 * reach + 1
+        along_y = functional.max_pool2d(in_cells(smooth), (side, 1), stride=1, padding=(reach, 0))
+        highest = _highest_along_x(from_cells(along_y, expected.shape[3]), reach)
+        return (smooth >= highest.clamp_min(LEAST_SMOOTHED)).to(torch.uint8)
+
+
+def modules(
+    network: Network, rendering: Rendering, peaks: PeakSettings
+) -> dict[StageName, nn.Module]:
+    """Return the stages of a network, ready to run; one that does nothing is left out."""
+    found: dict[StageName, nn.Module] = {"network": Expectation(network), "maxima": Maxima(peaks)}
+    if rendering.kind != "plain":
+        found["rendering"] = Rendered(rendering)
+    if network.refiner is not None:
+        found["refinement"] = network.refiner
+    return {name: module.eval() for name, module in found.items()}
+
+
+def example(stage: StageName, network: Network) -> Tensor:
+    """Return an input of a stage, as small as will do to follow its computation."""
+    if stage == "network":
+        return torch.zeros(1, network.channels, 8 * network.divisor, 8 * network.divisor)
+    return torch.zeros(1, SUMS if stage == "refinement" else 1, 64, 64)
+
+
+def with_weights(network: Network | NetworkFile) -> Network:
+    """Return a network, read from its file unless it is in memory."""
+    return network.load() if isinstance(network, NetworkFile) else network
+
+
+def traced(module: nn.Module, values: Tensor) -> torch.jit.ScriptModule:
+    """Return a module's computation as other runtimes take it over."""
+    # To run it again and compare, the default, takes longer than all the rest.
+    found: torch.jit.ScriptModule
+    found = torch.jit.trace(module, values, check_trace=False)  # type: ignore[no-untyped-call]
+    return found
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what conversions say of shapes that are fixed while they run."""
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _highest_along_x(image: Tensor, reach: int) -> Tensor:
+    """Return the maximum over 2 · reach + 1 pixels of each row, of values not below zero."""
+    width, side = image.shape[3], 2 * reach + 1
+    highest, covered = functional.pad(image, (reach, reach)), 1
+    while 2 * covered <= side:
+        length = width + side - 2 * covered
+        shifted = (highest.narrow(3, start, length) for start in (0, covered))
+        highest, covered = torch.maximum(*shifted), 2 * covered
+    return torch.maximum(highest.narrow(3, 0, width), highest.narrow(3, side - covered, width))

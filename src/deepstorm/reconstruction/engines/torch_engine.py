@@ -1,0 +1,94 @@
+"""Networks in PyTorch: on every processor that it knows, GPUs among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from deepstorm.reconstruction.engines import stages
+from deepstorm.reconstruction.engines.protocol import Float32Array
+from deepstorm.reconstruction.engines.staged import Program, StagedEngine, StageName
+from deepstorm.reconstruction.peaks import PeakSettings
+
+if TYPE_CHECKING:
+    from deepstorm.models.checkpoint import Network
+    from deepstorm.models.network_file import NetworkCard, NetworkFile
+
+
+class TorchEngine(StagedEngine):
+    """Runs a network with PyTorch.
+
+    On CUDA the network itself computes in bfloat16, or in float16 on a GPU without that; all else,
+    and everything on other devices, in float32. Networks are not compiled, nor their kernels
+    recorded: the first takes longer than most movies, and so many frames go into a call that
+    starting kernels does not count.
+
+    Parameters
+    ----------
+    network : Network or NetworkFile
+        A network in memory is moved to the device.
+    card : NetworkCard
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    peaks : PeakSettings, optional
+        Which maxima are sought.
+    """
+
+    keeps_shape = False
+
+    def __init__(
+        self,
+        network: Network | NetworkFile,
+        card: NetworkCard,
+        device: str = "cpu",
+        peaks: PeakSettings | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.pixels_per_call = 128 * 128 if self.device.type == "cpu" else 512 * 512
+        loaded = stages.with_weights(network)
+        modules = stages.modules(loaded, card.rendering, peaks or PeakSettings())
+        programs: dict[StageName, Program] = {
+            name: _Exact(module.to(self.device)) for name, module in modules.items()
+        }
+        if self.device.type == "cuda":
+            programs["network"] = _Reduced(modules["network"])
+        super().__init__(f"torch-{self.device.type}", loaded.upsampling, programs)
+
+    def _enter(self, values: Float32Array) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+    def _leave(self, values: Tensor) -> npt.NDArray[Any]:
+        result: npt.NDArray[Any] = values.cpu().numpy()
+        return result
+
+
+class _Exact:
+    """A part of a network in float32, on CUDA without the shorter mantissas of TF32."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    @torch.inference_mode()
+    def __call__(self, values: Tensor) -> Tensor:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            result: Tensor = self._module(values)
+        return result
+
+
+class _Reduced:
+    """A part of a network in 16 bits on CUDA, channels last, as its tensor cores want them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        brain = torch.cuda.is_bf16_supported(including_emulation=False)
+        self._type = torch.bfloat16 if brain else torch.float16
+
+    @torch.inference_mode()
+    def __call__(self, values: Tensor) -> Tensor:
+        frames = values.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cuda", self._type):
+            result: Tensor = self._module(frames)
+        return result.float().contiguous()
