@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.calibration.faults import find_dead_pixels
+from deepstorm.calibration.calibrate import calibrate_frames, examine_frames
 from deepstorm.io.movies import open_movie
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
@@ -204,6 +205,14 @@ def test_units_do_not_matter(ordinary: Counts, scale: float, offset: float) -> N
     assert other.background_photons.value == pytest.approx(plain.background_photons.value, rel=0.05)
 
 
+def test_a_hot_pixel_that_is_stuck_is_hot_alone(ordinary: Counts) -> None:
+    broken = ordinary.copy()
+    broken[:, 3, 7] = 65_535
+    found = calibrate_frames(broken)
+    assert np.argwhere(found.hot_pixels).tolist() == [[3, 7]]
+    assert not found.dead_pixels.any()
+
+
 def test_faults_do_no_harm(ordinary: Counts) -> None:
     broken = ordinary.copy()
     broken[:, [3, 40], [7, 30]] = 60_000
@@ -226,12 +235,72 @@ def test_a_bead_widens_the_uncertainty_at_most(ordinary: Counts) -> None:
     assert error < max(4 * found.adu_per_photon.uncertainty, 0.1 * EMCCD_SLOPE)
 
 
+@pytest.mark.parametrize("kind", ["uint16", "float64"])
+@pytest.mark.parametrize("count", [2, 5, 40, 200])
+def test_one_frame_over_and_over_says_what_it_says_once(
+    ordinary: Counts, count: int, kind: str
+) -> None:
+    once = ordinary[:1].astype(kind)
+    examination = examine_frames(np.repeat(once, count, axis=0))
+    alone, found = calibrate_frames(once), examination.calibration
+    for name in ESTIMATES:
+        assert getattr(found, name) == getattr(alone, name)
+    assert found.adu_per_photon.value == pytest.approx(EMCCD_SLOPE, rel=0.5)
+    assert found.frames == count
+    assert found.notes[0].startswith("All frames are the same")
+    assert examination.course_photons.shape == examination.frame_numbers.shape
+
+
+SMOOTH = np.hypot(*np.mgrid[:32, :32])
+NOISELESS = {
+    "still": np.repeat(SMOOTH[None], 20, axis=0),
+    "bleaching": SMOOTH * np.exp(-np.linspace(0, 2, 20))[:, None, None],
+    "a lamp that flickers": SMOOTH + np.random.default_rng(0).random((20, 1, 1)),
+    "rounded": SMOOTH * (1 + 1e-9 * np.arange(20))[:, None, None],
+    "a course": 100 + SMOOTH + 50 * np.exp(-((np.arange(20) - 9) ** 2) / 9)[:, None, None],
+}
+
+
+@pytest.mark.parametrize("movie", NOISELESS.values(), ids=NOISELESS.keys())
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_without_noise_nothing_tells_photons(movie: Counts, scale: float) -> None:
+    found = calibrate_frames(scale * movie)
+    assert_usable(found)
+    assert found.adu_per_photon.uncertainty == float("inf")
+    assert any("no noise" in note for note in found.notes)
+    given = calibrate_frames(scale * movie, known=KnownValues(adu_per_photon=2 * scale))
+    assert (given.adu_per_photon.value, given.adu_per_photon.uncertainty) == (2 * scale, 0)
+
+
+def test_the_least_noise_of_a_camera_is_noise() -> None:
+    """Of 16 bits in full use, rounding to whole counts alone."""
+    movie = np.linspace(0, 65_000, 32)[:, None] * np.ones((20, 32, 32))
+    noisy = np.rint(movie + np.random.default_rng(0).normal(0, 0.5, movie.shape))
+    assert np.isfinite(calibrate_frames(noisy).adu_per_photon.uncertainty)
+
+
+@pytest.mark.parametrize("density", [0.5, 1.3, 2.5])
 @pytest.mark.parametrize("camera", [EmccdCamera(), ScmosCamera()], ids=lambda c: c.kind)
-@pytest.mark.parametrize("frames", [8, 9, 40])
-def test_no_pixel_is_dead_by_chance(camera: AnyCamera, frames: int) -> None:
-    for seed, background in enumerate((0.1, 5.0, 500.0)):
-        movie = simulate(background=background, camera=camera, frames=frames, seed=seed)
-        assert not find_dead_pixels(movie).any()
+def test_a_faint_background_under_bright_emitters_is_known(
+    camera: AnyCamera, density: float
+) -> None:
+    movie = simulate(density=density, photons=6000, background=6, sigma_px=1.12, camera=camera)
+    found = calibrate_frames(movie)
+    is_emccd = camera.kind == "emccd"
+    background = found.background_photons
+    truth = 3.0 if is_emccd else 6 + SCMOS_READ_VARIANCE
+    assert background.value == pytest.approx(truth, rel=0.2)
+    assert abs(background.value - truth) < 2 * background.uncertainty
+
+
+def test_no_background_is_known_better_than_to_a_part_of_it() -> None:
+    """Light of emitters passes for background, and the other way round."""
+    known = KnownValues(adu_per_photon=EMCCD_SLOPE, zero_adu=100)
+    for seed in range(6):
+        movie = simulate(background=200, density=1.0, seed=seed)
+        background = calibrate_frames(movie, known=known).background_photons
+        assert background.uncertainty > 0.02 * background.value
+        assert abs(background.value - 100) < 2 * background.uncertainty
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7, 9, 12])
@@ -284,6 +353,14 @@ def test_any_movie_gives_usable_values(
     limits = np.iinfo(kind) if np.dtype(kind).kind in "ui" else None
     movie = light if limits is None else np.clip(light, limits.min, limits.max)
     assert_usable(calibrate_frames(movie.astype(kind)))
+
+
+def test_importing_it_is_quick() -> None:
+    """Each of these takes longer than all the rest together."""
+    slow = {"scipy.stats", "scipy.optimize", "matplotlib", "torch", "pandas"}
+    code = f"import {calibrate_frames.__module__}, sys; print({slow!r} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
 
 
 def test_the_published_movies(reference_data: Path) -> None:

@@ -13,7 +13,11 @@ from deepstorm.structures import Calibration, Estimate, IntArray
 
 DoubleArray = npt.NDArray[np.float64]
 
-NOTE = "The frames are too small or too even to measure anything: all values are guesses."
+TOO_EVEN = "The frames are too small or too even to measure anything: all values are guesses."
+NO_NOISE = (
+    "The frames have no noise, which alone tells the photons from the counts: all values are "
+    "guesses. Give the movie as the camera wrote it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,18 @@ class Examination:
 
 
 def assumed_examination(
-    frames: npt.NDArray[Any], given: KnownValues, frame_numbers: IntArray
+    frames: npt.NDArray[Any], given: KnownValues, frame_numbers: IntArray, note: str = TOO_EVEN
 ) -> Examination:
-    """Return what is given, and guesses that are infinitely uncertain for the rest."""
+    """Return what is given, and guesses that are infinitely uncertain for the rest.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+    given : KnownValues
+    frame_numbers : ndarray of int, shape (frame,)
+    note : str
+        Why nothing was measured.
+    """
     values = frames.astype(np.float64)
     spread, level = float(values.std()), float(np.median(values))
     # Ten photons of background have a standard deviation of about three.
@@ -97,7 +110,7 @@ def assumed_examination(
         dead_pixels=np.zeros(frames.shape[1:], bool),
         frames=len(frames),
         pixel_size_nm=given.pixel_size_nm,
-        notes=(NOTE,),
+        notes=(note,),
     )
     nothing = np.empty(0)
     return Examination(

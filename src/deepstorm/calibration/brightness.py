@@ -97,12 +97,12 @@ def measure_brightness(photons: Float32Array, sigma_px: float) -> Brightness:
     mean_error = float(light.mean(axis=(0, 2, 3)).std() / np.sqrt(light.shape[1]))
     ratio = UNKNOWN if few else _mean_over_variance(light, sigma_px)
     background = _background(_excess_curve(light, few), shape, mean, amplitude, ratio)
-    background = Estimate(background.value, float(np.hypot(background.uncertainty, mean_error)))
+    errors = background.uncertainty, mean_error, BACKGROUND_ERROR * background.value
+    background = Estimate(background.value, float(np.linalg.norm(errors)))
     if amplitude.value < 2 * amplitude.uncertainty:
         return Brightness(background, UNKNOWN, UNKNOWN, UNKNOWN)
     signal = max(mean - background.value, 1e-9)
-    doubt = np.hypot(background.uncertainty, BACKGROUND_ERROR * background.value)
-    signal_error = float(doubt) / signal
+    signal_error = background.uncertainty / signal
     squared_brightness = _combined(
         Estimate(amplitude.value / signal, 0.0),
         float(np.hypot(signal_error, amplitude.uncertainty / max(amplitude.value, 1e-12))),

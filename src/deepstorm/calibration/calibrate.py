@@ -8,14 +8,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.calibration.assumption import Examination, KnownValues, assumed_examination
+from deepstorm.calibration.assumption import (
+    NO_NOISE,
+    Examination,
+    KnownValues,
+    assumed_examination,
+)
 from deepstorm.calibration.background import background_map, unevenness
 from deepstorm.calibration.brightness import Brightness, measure_brightness
 from deepstorm.calibration.drift import measure_drift
 from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
 from deepstorm.calibration.sample import Sample
 from deepstorm.calibration.spectrum import Spectrum, SpectrumFit, fit_spectrum, fluctuation_spectrum
-from deepstorm.calibration.transfer import TransferCurve, TransferFit, fit_transfer, transfer_curve
+from deepstorm.calibration.transfer import (
+    TransferCurve,
+    TransferFit,
+    fit_transfer,
+    has_noise,
+    transfer_curve,
+)
 from deepstorm.calibration.zero import ZeroPrior
 from deepstorm.structures import Calibration, Estimate, FloatArray, IntArray
 
@@ -24,6 +35,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 # Smaller fields than this hold hardly a whole spot.
 SMALLEST_FIELD_PX = 8
+STILL = "All frames are the same: they were looked at as a single one."
 
 
 def calibrate_frames(
@@ -63,14 +75,19 @@ def examine_frames(
     numbers = frame_numbers if frame_numbers is not None else np.arange(len(frames))
     if min(frames.shape[1:]) < SMALLEST_FIELD_PX or frames.min() == frames.max():
         return assumed_examination(frames, given, numbers)
-    hot, dead = find_hot_pixels(frames), find_dead_pixels(frames)
+    if len(frames) > 1 and (frames == frames[0]).all():
+        return _still(frames, given, numbers)
+    hot = find_hot_pixels(frames)
+    dead = find_dead_pixels(frames) & ~hot.mask
     faults = HotPixels(hot.mask | dead)
     whole = faults.repair(frames) if faults.mask.any() else frames
     sample = Sample.cut(whole)
+    curve = transfer_curve(sample)
+    if not has_noise(sample, curve):
+        return assumed_examination(frames, given, numbers, NO_NOISE)
     rng = np.random.default_rng(0)
     spectrum = fluctuation_spectrum(sample)
     optics = fit_spectrum(spectrum, given.sigma_px, rng)
-    curve = transfer_curve(sample)
     slope, zero = _in_sample_units(given, sample)
     prior = ZeroPrior.of(frames, sample, curve.darkest)
     camera = fit_transfer(curve, optics.sigma_px.value, slope, zero, rng, prior)
@@ -97,6 +114,14 @@ def examine_frames(
     return _examination(
         calibration, sample, photons, numbers, (curve, camera), (spectrum, optics), bright
     )
+
+
+def _still(frames: npt.NDArray[Any], given: KnownValues, numbers: IntArray) -> Examination:
+    """Examine one frame in place of its copies, which nothing changes between: not even noise."""
+    single = examine_frames(frames[:1], known=given, frame_numbers=numbers[:1])
+    calibration = single.calibration
+    told = replace(calibration, frames=len(frames), notes=(STILL, *calibration.notes))
+    return replace(single, calibration=told)
 
 
 def _in_sample_units(given: KnownValues, sample: Sample) -> tuple[float | None, float | None]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.stats import chi2
+from scipy import ndimage, special
 
 from deepstorm.structures import BoolArray, FloatArray, IntArray
 
@@ -20,12 +19,31 @@ CORNER_RATIO = 20.0
 NOISE_MULTIPLE = 10.0
 # With fewer frames, time alone does not tell a fault from a photon or two.
 FEW_FRAMES = 8
-# A dead pixel has less than this part of its steadiest neighbour's variance, and chance gives less
-# variance than that with this probability only.
-DEAD_RATIO = 0.1
+# With fewer frames than these, nothing tells how steady a pixel is.
+FEWEST_FRAMES = 4
+# A pixel as good as those around it is as odd as a dead one with this probability at most.
 DEAD_CHANCE = 1e-8
+# A dead pixel has less than this part of its steadiest neighbour's variance, and noise alone gives
+# so little of it with this probability. No gap in light has less than the second part.
+DEAD_RATIO, VOID_RATIO = 0.1, 0.02
+STEADY_CHANCE = 1e-5
+# Pixels of more than so many times the variance of the steadiest quarter get light of their own.
+LIT_RATIO = 4.0
+# A pixel that is below all of its neighbours by so many times what chance and the differences
+# between pixels explain is no good one; by the second, it may be one if it is not steady.
+DARK_MULTIPLE, DARKER_MULTIPLE = 6.0, 2.0
+# The former has less than this part of the usual variance around it: it gets less light.
+DARK_RATIO = 0.5
+# Neighbours are hardly ever further from each other by chance than so many standard deviations.
+RANGE_MULTIPLE = 4.5
+# So many pixels at once are compared with those around them.
+AT_ONCE = 4096
 
 _RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
+# No light passes this filter, along both axes: see the camera's calibration.
+_CHECKERBOARD = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0]) / np.sqrt(924)
+# Steps to the 24 pixels around one.
+_STEPS = np.array([(y, x) for y in range(-2, 3) for x in range(-2, 3) if (y, x) != (0, 0)]).T
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +98,142 @@ def find_hot_pixels(frames: FloatArray | IntArray) -> HotPixels:
     noise = np.hypot(error, _spatial_noise(excess, few=len(frames) < FEW_FRAMES))
     if np.asarray(frames).dtype.kind in "ui":
         noise = np.hypot(noise, np.sqrt(1 / 12))  # of rounding to whole counts
-    ratio = np.full(mean.shape, BORDER_RATIO)
-    ratio[1:-1, 1:-1] = NEIGHBOUR_RATIO
-    ratio[np.ix_([0, -1], [0, -1])] = CORNER_RATIO
-    from_neighbours = ratio * np.clip(brightest - neighbourhood, 0, None)
+    from_neighbours = _neighbour_ratio(mean.shape) * np.clip(brightest - neighbourhood, 0, None)
     return HotPixels(excess > from_neighbours + NOISE_MULTIPLE * noise)
 
 
+def _neighbour_ratio(shape: tuple[int, ...]) -> FloatArray:
+    """Return how far a pixel of light may stand out, in terms of how far its neighbours do."""
+    ratio = np.full(shape, BORDER_RATIO)
+    ratio[1:-1, 1:-1] = NEIGHBOUR_RATIO
+    ratio[np.ix_([0, -1], [0, -1])] = CORNER_RATIO
+    return ratio
+
+
 def find_dead_pixels(frames: FloatArray | IntArray) -> BoolArray:
-    """Find pixels that do not respond: darker and far steadier than all of their neighbours.
+    """Find pixels that do not respond to light.
+
+    A dead pixel is far steadier than all of its neighbours. That alone is no proof: where light is
+    scarce, a good pixel may happen to catch none. So either it stays so dark, or at one value, that
+    this is chance in one of a hundred million pixels, whatever the camera and the light; or it is
+    darker by far than good pixels differ. Nor is every dark pixel dead: a gap in the light is as
+    wide as a spot, so that its neighbours lie in it, too. Two dead pixels side by side pass for
+    such a gap.
 
     Parameters
     ----------
     frames : ndarray, shape (frame, y, x)
-        With fewer than eight, none are found.
+        With fewer than four, none are found.
 
     Returns
     -------
     ndarray of bool, shape (y, x)
     """
-    count = len(frames)
-    if count < FEW_FRAMES:
+    if len(frames) < FEWEST_FRAMES:
         return np.zeros(frames.shape[1:], bool)
+    count = len(frames)
     mean, variance = frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)
-    darkest = ndimage.minimum_filter(mean, footprint=_RING, mode="constant", cval=np.inf)
-    steadiest = ndimage.minimum_filter(variance, footprint=_RING, mode="constant", cval=np.inf)
-    by_chance = chi2.ppf(DEAD_CHANCE, count - 1) / (count - 1)
-    limit = min(DEAD_RATIO, float(by_chance)) * steadiest
-    return np.asarray((mean < darkest) & (variance < limit) & np.isfinite(limit))
+    around = ndimage.median_filter(variance, size=5, mode="mirror")
+    darkest, steadiest = _least_around(mean), _least_around(variance)
+    depth, noise = _depth(mean, darkest, np.maximum(variance, around) / (count - 1))
+    dead = (depth > DARK_MULTIPLE * noise) & (variance < DARK_RATIO * around)
+    by_chance = 2 * float(special.gammaincinv((count - 1) / 2, STEADY_CHANCE)) / (count - 1)
+    ratio = np.where(depth > DARKER_MULTIPLE * noise, DEAD_RATIO, VOID_RATIO)
+    is_steady = (mean < darkest) & (variance < np.minimum(ratio, by_chance) * steadiest)
+    is_stuck = (variance == 0) & (steadiest > 0)
+    for is_odd, one_value in ((is_steady, False), (is_stuck, True)):
+        rows, columns = np.nonzero(is_odd & ~dead & np.isfinite(steadiest))
+        chance = _log_chance(frames, variance, rows, columns, one_value=one_value)
+        dead[rows, columns] = chance < np.log(DEAD_CHANCE)
+    return np.asarray(dead)
+
+
+def _least_around(values: FloatArray) -> FloatArray:
+    """Return the least of the up to eight neighbours, infinite where there are none."""
+    return ndimage.minimum_filter(values, footprint=_RING, mode="constant", cval=np.inf)
+
+
+def _depth(
+    mean: FloatArray, darkest: FloatArray, squared_error: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return how far below its neighbours no light explains a pixel, and the noise of that.
+
+    A gap in the light is as wide as a spot, so that a pixel's neighbours lie in it, too, and differ
+    from each other. At a border there may be too few of them to show that.
+    """
+    filtered = ndimage.correlate1d(mean, _CHECKERBOARD, axis=0, mode="mirror")
+    filtered = ndimage.correlate1d(filtered, _CHECKERBOARD, axis=1, mode="mirror")
+    between_pixels = float(np.median(np.abs(filtered))) / 0.6745
+    ratio = _neighbour_ratio(mean.shape)
+    wide = ndimage.maximum_filter(mean, size=5, mode="mirror")
+    brightest = np.where(ratio == NEIGHBOUR_RATIO, -_least_around(-mean), wide)
+    slope = np.clip(brightest - darkest - RANGE_MULTIPLE * between_pixels, 0, None)
+    return darkest - mean - ratio * slope, np.maximum(np.sqrt(squared_error), between_pixels)
+
+
+def _log_chance(
+    frames: FloatArray | IntArray,
+    variance: FloatArray,
+    rows: npt.NDArray[np.intp],
+    columns: npt.NDArray[np.intp],
+    *,
+    one_value: bool,
+) -> FloatArray:
+    """Return the logarithm of the probability that pixels as good as those around are so odd.
+
+    If a pixel is like those around it, any n of all their T values are its own just as likely: all
+    n are among the m lowest with the probability C(m, n) / C(T, n), exactly; and among m that are
+    equal likewise, for one of the at most T / n values that are there n times. Equal values count,
+    so that the lack of a few photons is no evidence.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+    variance : ndarray, shape (y, x)
+        Of each pixel over time.
+    rows, columns : ndarray of int, shape (pixel,)
+        The pixels.
+    one_value : bool
+        Whether they are odd for having one value alone, rather than low ones.
+    """
+    if len(rows) > AT_ONCE:
+        parts = [slice(start, start + AT_ONCE) for start in range(0, len(rows), AT_ONCE)]
+        return np.concatenate(
+            [_log_chance(frames, variance, rows[p], columns[p], one_value=one_value) for p in parts]
+        )
+    y, x, is_alike = _alike(variance, rows, columns)
+    highest = frames[:, rows, columns].max(axis=0)[:, None]
+    values, count = frames[:, y, x], len(frames)
+    is_odd = values == highest if one_value else values <= highest
+    among = count + (is_odd & is_alike).sum(axis=(0, 2))
+    total = count * (1 + is_alike.sum(axis=1))
+    chance = _log_ways(among, count) - _log_ways(total, count)
+    return chance + np.log(total / count) if one_value else chance
+
+
+def _alike(
+    variance: FloatArray, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], BoolArray]:
+    """Return the 24 pixels around each, and which of them are there and get no other light.
+
+    Returns
+    -------
+    y, x : ndarray of int, shape (pixel, 24)
+    is_alike : ndarray of bool, shape (pixel, 24)
+    """
+    height, width = variance.shape
+    y, x = rows[:, None] + _STEPS[0], columns[:, None] + _STEPS[1]
+    there = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    y, x = np.where(there, y, rows[:, None]), np.where(there, x, columns[:, None])
+    around = np.where(there, variance[y, x], np.inf)
+    quarter = (there.sum(axis=1, keepdims=True) - 1) // 4
+    limit = LIT_RATIO * np.take_along_axis(np.sort(around, axis=1), quarter, axis=1)
+    return y, x, there & (around <= limit)
+
+
+def _log_ways(total: IntArray, chosen: int) -> FloatArray:
+    """Return the logarithm of the number of ways to choose from a total."""
+    return np.asarray(-special.betaln(total - chosen + 1, chosen + 1) - np.log(total + 1.0))
 
 
 def _mean_light(frames: FloatArray | IntArray) -> tuple[FloatArray, FloatArray]:

@@ -39,6 +39,8 @@ LEVELS = np.linspace(-3.0, 3.0, 13)
 # Relative error of the slope that the model of the noise leaves.
 SLOPE_ERROR = 0.025
 RESAMPLES = 24
+# Less noise than this part of the range of counts is rounding: no camera has so little.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ def transfer_curve(sample: Sample) -> TransferCurve:
     ]
     counts, mean, variance, light, swing = np.stack(rows, axis=1)
     return TransferCurve(counts, mean, variance, light, swing, float(darkest))
+
+
+def has_noise(sample: Sample, curve: TransferCurve) -> bool:
+    """Tell whether there is more noise than single precision makes itself."""
+    variance = float(curve.variance.sum() / curve.counts.sum())
+    return variance > (ROUNDING * float(np.ptp(sample.patches))) ** 2
 
 
 def _block_values(sample: Sample, block: slice, dark: float) -> tuple[Float32Array, ...]:
@@ -314,7 +322,6 @@ class _Line:
         centre = -float(covariance[0, 1] / covariance[1, 1])
         level = float(solution[0]) + slope * centre
         level_error = float(np.sqrt(max(covariance[0, 0] - centre**2 * covariance[1, 1], 0.0)))
-        level = max(level, 1e-6 * float(variance.max()) + 1e-12)
         return cls(level, slope, centre, level_error, error, extra)
 
 
