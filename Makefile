@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint types contract clean
+.PHONY: setup demo test bench lint types contract clean
 
 setup: $(READY)
 
@@ -18,6 +18,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+bench: $(READY)
+	$(BIN)/python benchmarks/speed
 
 lint: $(READY)
 	$(BIN)/ruff check .

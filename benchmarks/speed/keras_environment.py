@@ -1,0 +1,61 @@
+"""A virtual environment of its own for TensorFlow, made once and kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+PACKAGES = ("tensorflow-cpu==2.21.0", "keras==3.15.1")
+# Minutes are usual where the net is slow.
+LONGEST_S = 1200
+READY = ".ready"
+
+
+class NoEnvironmentError(RuntimeError):
+    """The environment could not be made; the message says why."""
+
+
+def default_cache() -> Path:
+    """Return the folder in which benchmarks keep what they have fetched."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "deepstorm" / "benchmarks"
+
+
+@cache
+def keras_python(folder: Path) -> Path:
+    """Return the interpreter of an environment with TensorFlow, making it where it is missing.
+
+    Parameters
+    ----------
+    folder : Path
+        Cache folder; the environment is named after its versions and takes about 2 GB.
+
+    Raises
+    ------
+    NoEnvironmentError
+        If pip cannot fetch the packages, or there is none for this Python.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    home = folder / "-".join([*PACKAGES, f"python{version}"]).replace("==", "-")
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not (home / READY).is_file():
+        print(f"fetching {', '.join(PACKAGES)} into {home}", file=sys.stderr)
+        _called([sys.executable, "-m", "venv", "--clear", str(home)])
+        _called([str(python), "-m", "pip", "install", "--quiet", *PACKAGES])
+        (home / READY).touch()
+    return python
+
+
+def _called(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
+    except subprocess.CalledProcessError as error:
+        lines = str(error.stderr).strip().splitlines() or ["nothing said"]
+        # Pip ends with notices of its own.
+        said = [line for line in lines if "ERROR" in line] or lines
+        raise NoEnvironmentError(f"{' '.join(command[1:4])} failed: {said[-1]}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoEnvironmentError(f"{' '.join(command[1:4])} failed: {error}") from None
