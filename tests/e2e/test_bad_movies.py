@@ -182,18 +182,22 @@ def test_an_unwritable_folder(
     assert "not writable" in message
 
 
-def test_an_interrupted_command_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C while frames are read, in a process of its own."""
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_command_leaves_nothing(name: str, tmp_path: Path) -> None:
+    """Ctrl-C, or the end of a job, while frames are read, in a process of its own."""
     movie = tmp_path / "movie.tif"
     _write(movie, FRAMES)
     code = (
-        "import os, signal, sys\n"
+        "import os, signal, sys, time\n"
         # A parent in the background has it ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from deepstorm.cli.app import main\n"
-        "from deepstorm.reconstruction.reconstructor import Reconstructor\n"
-        "def stop(*_): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
-        "Reconstructor._predict = stop\n"
+        "from deepstorm.reconstruction.predictor import Predictor\n"
+        "def stop(*_, **__):\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
+        "    time.sleep(0.5)\n"
+        "    return iter(())\n"
+        "Predictor.predict = stop\n"
         f"sys.argv = ['deepstorm', 'reconstruct', {str(movie)!r}, '--pixel-size', '100']\n"
         "main()\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Annotated, NoReturn
 
@@ -54,6 +55,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors meant for people are printed as one sentence."""
+    # What a cluster ends is cleaned up like what a person interrupts.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except InputError as error:
