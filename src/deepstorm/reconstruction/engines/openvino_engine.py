@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network
     from deepstorm.models.rendering import Rendering
 
+# A compiled network holds memory for all of its features; pieces and tiles at the borders of large
+# fields come in a few shapes, each for a while.
+MOST_SHAPES = 3
+
 
 class OpenVinoEngine(StagedEngine):
     """Runs a network with OpenVINO on a CPU, in bfloat16 where the processor has it.
@@ -61,7 +65,7 @@ class OpenVinoEngine(StagedEngine):
 
 
 class _OpenVinoProgram:
-    """One part of a network; it is compiled for each shape that comes, and kept.
+    """One part of a network; it is compiled for each shape that comes, the latest ones are kept.
 
     Parameters
     ----------
@@ -81,6 +85,8 @@ class _OpenVinoProgram:
     def __call__(self, values: Float32Array) -> npt.NDArray[Any]:
         """Return the result, in memory that the next call uses again."""
         if values.shape not in self._compiled:
+            if len(self._compiled) == MOST_SHAPES:
+                del self._compiled[next(iter(self._compiled))]
             model = self._model.clone()
             model.reshape(list(values.shape))
             compiled = self._core.compile_model(model, "CPU", self._settings)
