@@ -33,6 +33,11 @@ class Worker:
         Interpreter to run it.
     environment : mapping
         Variables that are added to those of this process.
+
+    Raises
+    ------
+    WorkerError
+        If the interpreter cannot be started.
     """
 
     def __init__(
@@ -42,14 +47,18 @@ class Worker:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            [python, str(FOLDER / script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=os.environ | dict(environment or {}),
-        )
+        try:
+            self._process = subprocess.Popen(
+                [python, str(FOLDER / script)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                env=os.environ | dict(environment or {}),
+            )
+        except OSError as error:
+            self._errors.close()
+            raise WorkerError(f"'{python}' cannot be started: {error}") from None
 
     def ask(self, do: str, **values: Any) -> dict[str, Any]:
         """Have an operation done and return its answer.

@@ -50,6 +50,11 @@ def test_the_death_of_a_process_is_told(worker: Worker) -> None:
         worker.ask("double", value=1)
 
 
+def test_an_interpreter_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="cannot be started"):
+        Worker("command_worker.py", tmp_path / "python")
+
+
 def test_memory_is_that_of_the_child_alone(worker: Worker) -> None:
     # A bare interpreter; what the parent holds is counted by ru_maxrss, and must not be.
     held = bytearray(200 * 2**20)

@@ -49,7 +49,8 @@ def calibrate_frames(
     Parameters
     ----------
     frames : ndarray, shape (frame, y, x)
-        Real numbers, finite: frames of one movie, spread over it; some 200 do.
+        Real numbers, finite: frames of one movie, spread over it; some 200 do. If all are the same,
+        they say no more than one of them; if they have no noise at all, nothing.
     known : KnownValues, optional
         What need not be measured.
     frame_numbers : ndarray of int, shape (frame,), optional
