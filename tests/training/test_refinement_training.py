@@ -164,10 +164,10 @@ def test_the_loss_on_a_fixed_batch_falls(
     draw = Crops.batch
     monkeypatch.setattr(Crops, "batch", lambda crops, step: draw(crops, 0))
     losses: list[float] = []
-    trainer(settings.model_copy(update={"steps": 25}), tmp_path).run(
+    trainer(settings.model_copy(update={"steps": 50}), tmp_path).run(
         on_step=lambda step, loss: losses.append(loss)
     )
-    assert losses[-1] < 0.97 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
 
 
 def test_the_network_is_left_as_it_was_but_for_its_refiner(
