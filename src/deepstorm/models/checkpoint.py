@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -78,7 +79,8 @@ def load_network(path: str | os.PathLike[str]) -> tuple[Network, NetworkCard]:
         _check_layout(found, network.state_dict(), source)
         # Copies: the tensors as read are views of the file, and would change with it.
         tensors = {name: file.get_tensor(name).clone() for name in names}
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+    # NumPy is ready at once, PyTorch only after half a second.
+    if not all(np.isfinite(tensor.numpy()).all() for tensor in tensors.values()):
         raise InputError(
             f"the network '{source}' holds weights that are not finite numbers; "
             "it is damaged or its training failed, use another one"

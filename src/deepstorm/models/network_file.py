@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
 from safetensors import SafetensorError, safe_open
@@ -66,6 +66,10 @@ class NetworkCard(Settings):
         How its expectations become an image.
     refinement : RefinementSettings, optional
         Architecture of the refiner that is kept with it, where there is one.
+    activation_ranges : tuple of float
+        Largest values that enter the network's convolutions, in the order in which these are
+        computed (:func:`~deepstorm.models.quantization.measure_ranges`), by which engines may
+        compute in 8 bits; empty where they were not measured.
     validity : dict
         Ranges of the conditions that it was trained for, by name.
     training : dict
@@ -82,6 +86,7 @@ class NetworkCard(Settings):
     scaling: Scaling
     rendering: Rendering = PlainRendering()
     refinement: RefinementSettings | None = None
+    activation_ranges: tuple[Annotated[float, Field(ge=0)], ...] = ()
     validity: dict[str, tuple[float, float]] = Field(default_factory=dict)
     training: dict[str, JsonValue] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)

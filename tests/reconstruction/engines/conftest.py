@@ -11,6 +11,7 @@ from torch import nn
 from deepstorm.models.checkpoint import NetworkCard, save_network
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
 from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.quantization import measure_ranges
 from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import PhotonScaling
@@ -20,17 +21,6 @@ Frames = npt.NDArray[np.float32]
 
 SHAPE = NativeNetworkSettings(width=4, deep_width=8)
 REFINEMENT = RefinementSettings(width=4, half_width=4, quarter_width=4)
-
-
-@pytest.fixture(scope="package")
-def card() -> NetworkCard:
-    return NetworkCard(
-        name="tiny",
-        network=SHAPE,
-        scaling=PhotonScaling(),
-        rendering=ConcentratedRendering(),
-        refinement=REFINEMENT,
-    )
 
 
 @pytest.fixture(scope="package")
@@ -47,6 +37,18 @@ def network() -> NativeNetwork:
         built.refiner = REFINEMENT.build()
         nn.init.normal_(built.refiner.head.weight, std=3.0)
     return built.eval()
+
+
+@pytest.fixture(scope="package")
+def card(network: NativeNetwork, draw_frames: Callable[..., Frames]) -> NetworkCard:
+    return NetworkCard(
+        name="tiny",
+        network=SHAPE,
+        scaling=PhotonScaling(),
+        rendering=ConcentratedRendering(),
+        refinement=REFINEMENT,
+        activation_ranges=measure_ranges(network, [torch.from_numpy(draw_frames(8, 3, 32, 32))]),
+    )
 
 
 @pytest.fixture(scope="package")

@@ -11,10 +11,8 @@ import pytest
 from deepstorm.models.checkpoint import Network, NetworkCard, save_network
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.rendering import PlainRendering, Rendering
 from deepstorm.reconstruction.engines import kept_models
 from deepstorm.reconstruction.engines.kept_models import KeptModels, converted
-from deepstorm.reconstruction.peaks import PeakSettings
 
 FILES = {"network.xml": b"<net/>", "network.bin": bytes(range(256)), "empty": b""}
 
@@ -31,18 +29,12 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     made = []
     monkeypatch.setattr(kept_models, "version", lambda package: f"{package} 1")
 
-    def convert(network: Network, rendering: Rendering, peaks: PeakSettings) -> dict[str, bytes]:
+    def convert(network: Network) -> dict[str, bytes]:
         made.append(network)
         return FILES
 
-    def ask(
-        network: Network | NetworkFile,
-        rendering: Rendering | None = None,
-        peaks: PeakSettings | None = None,
-        runtime: str = "openvino",
-    ) -> int:
-        rendering, peaks = rendering or PlainRendering(), peaks or PeakSettings()
-        assert converted(network, runtime, convert, rendering, peaks) == FILES
+    def ask(network: Network | NetworkFile, *decisive: str, runtime: str = "openvino") -> int:
+        assert converted(network, runtime, convert, *decisive) == FILES
         return len(made)
 
     return ask
@@ -84,8 +76,8 @@ def test_whatever_decides_the_result_makes_another_conversion(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert conversions(file) == 1
-    assert conversions(file, rendering=card.rendering) == 2
-    assert conversions(file, peaks=PeakSettings(reach_px=2)) == 3
+    assert conversions(file, "plain") == 2
+    assert conversions(file, "plain", "sharp") == 3
     assert conversions(file, runtime="onnx") == 4
     other = tmp_path / "other.safetensors"
     save_network(other, network, card.model_copy(update={"name": "other"}))

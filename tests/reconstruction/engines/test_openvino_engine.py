@@ -7,10 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.native import NativeNetwork
 from deepstorm.models.network_file import NetworkFile
 
 openvino = pytest.importorskip("openvino")
+from deepstorm.reconstruction.engines import openvino_engine  # noqa: E402
 from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine  # noqa: E402
 
 Draw = Callable[..., npt.NDArray[np.float32]]
@@ -42,32 +45,111 @@ def test_nothing_is_compiled_again_for_fewer_frames(
     assert compiled[3:] == [(2, 3, 32, 64), (2, 1, 256, 512)]
 
 
-def test_only_the_network_itself_is_less_exact(
-    file: NetworkFile, card: NetworkCard, monkeypatch: pytest.MonkeyPatch, draw_frames: Draw
-) -> None:
-    asked = []
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Let the processor be capable of something, and tell in which precision parts are compiled."""
 
-    class Core(openvino.Core):  # type: ignore[name-defined, misc]
-        def compile_model(self, model: Any, device: str, settings: dict[str, str]) -> Any:
-            asked.append(settings["INFERENCE_PRECISION_HINT"])
-            return super().compile_model(model, device, settings)
-
-    monkeypatch.setattr(openvino, "Core", Core)
-    engine = OpenVinoEngine(file, card, "bf16")
-    engine(draw_frames(1, 3, 8, 8), maxima_within=(8, 8))
-    engine.refine(np.ones((3, 16, 16), np.float32))
-    assert asked == ["bf16", "f32", "f32", "f32"]
-    assert engine.name == "openvino-bf16"
-
-
-def test_the_precision_is_what_the_processor_is_fast_at(
-    file: NetworkFile, card: NetworkCard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for capable, precision in ((["FP32", "BF16"], "bf16"), (["FP32"], "f32")):
+    def set_up(*capable: str) -> list[str]:
+        asked: list[str] = []
 
         class Core(openvino.Core):  # type: ignore[name-defined, misc]
-            def get_property(self, *_: str, found: list[str] = capable) -> list[str]:
-                return found
+            def get_property(self, *_: str) -> tuple[str, ...]:
+                return capable
+
+            def compile_model(self, model: Any, device: str, settings: dict[str, str]) -> Any:
+                asked.append(settings["INFERENCE_PRECISION_HINT"])
+                return super().compile_model(model, device, settings | {HINT: "f32"})
 
         monkeypatch.setattr(openvino, "Core", Core)
-        assert OpenVinoEngine(file, card).name == f"openvino-{precision}"
+        return asked
+
+    return set_up
+
+
+HINT = "INFERENCE_PRECISION_HINT"
+
+
+@pytest.mark.parametrize(
+    ("capable", "precision", "floating"),
+    [
+        (["FP32", "BF16", "INT8"], None, "bf16"),
+        (["FP32", "INT8"], None, "f32"),
+        (["FP32", "BF16", "INT8"], "int8", "bf16"),
+        (["FP32", "BF16", "INT8"], "bf16", "bf16"),
+        (["FP32", "BF16", "INT8"], "f32", "f32"),
+    ],
+)
+def test_only_the_network_itself_is_less_exact(
+    file: NetworkFile,
+    card: NetworkCard,
+    pretend: Callable[..., list[str]],
+    draw_frames: Draw,
+    capable: list[str],
+    precision: str | None,
+    floating: str,
+) -> None:
+    asked = pretend(*capable)
+    engine = OpenVinoEngine(file, card, precision)
+    engine(draw_frames(1, 3, 8, 8), maxima_within=(8, 8))
+    engine.refine(np.ones((3, 16, 16), np.float32))
+    assert asked == [floating, "f32", "f32", "f32"]
+
+
+@pytest.mark.parametrize(
+    ("capable", "machine", "has_ranges", "precision"),
+    [
+        (["FP32", "BF16", "INT8"], "x86_64", True, "int8"),
+        (["FP32", "INT8"], "AMD64", True, "int8"),
+        (["FP32", "BF16", "INT8"], "x86_64", False, "bf16"),
+        (["FP32", "BF16", "INT8"], "arm64", True, "bf16"),  # where nobody has measured it
+        (["FP32", "BF16"], "x86_64", True, "bf16"),
+        (["FP32"], "x86_64", True, "f32"),
+    ],
+)
+def test_the_precision_is_what_the_processor_is_fast_at(
+    file: NetworkFile,
+    card: NetworkCard,
+    pretend: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capable: list[str],
+    machine: str,
+    has_ranges: bool,
+    precision: str,
+) -> None:
+    pretend(*capable)
+    monkeypatch.setattr(openvino_engine, "converted", lambda *_: {})
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    known = card if has_ranges else card.model_copy(update={"activation_ranges": ()})
+    assert OpenVinoEngine(file, known).name == f"openvino-{precision}"
+
+
+def test_8_bits_need_ranges(file: NetworkFile, card: NetworkCard) -> None:
+    without = card.model_copy(update={"activation_ranges": ()})
+    with pytest.raises(InputError, match="'tiny' has no ranges by which to compute in 8 bits"):
+        OpenVinoEngine(file, without, "int8")
+
+
+def test_8_bits_and_floating_point_are_kept_apart(
+    file: NetworkFile, card: NetworkCard, draw_frames: Draw
+) -> None:
+    frames = draw_frames(1, 3, 16, 16)
+    exact, reduced = (
+        [OpenVinoEngine(file, card, precision)(frames).expected for _ in range(2)]
+        for precision in ("f32", "int8")
+    )
+    np.testing.assert_array_equal(*exact)
+    np.testing.assert_array_equal(*reduced)
+    assert np.abs(exact[0] - reduced[0]).max() > 1e-3
+
+
+def test_nobody_is_told_of_a_conversion(
+    network: NativeNetwork, card: NetworkCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telemetry = pytest.importorskip("openvino_telemetry")
+
+    def tell(*_: object, **__: object) -> None:
+        raise AssertionError("usage was about to be sent")
+
+    monkeypatch.setattr(telemetry.Telemetry, "init", tell)
+    monkeypatch.setattr(telemetry.Telemetry, "send_event", tell)
+    OpenVinoEngine(network, card)

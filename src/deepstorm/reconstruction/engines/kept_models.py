@@ -26,8 +26,6 @@ from safetensors.numpy import load, save
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.rendering import Rendering
-from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network
@@ -100,9 +98,8 @@ class KeptModels:
 def converted(
     network: Network | NetworkFile,
     runtime: str,
-    convert: Callable[[Network, Rendering, PeakSettings], dict[str, bytes]],
-    rendering: Rendering,
-    peaks: PeakSettings,
+    convert: Callable[[Network], dict[str, bytes]],
+    *decisive: str,
 ) -> dict[str, bytes]:
     """Return what a runtime makes of a network: kept, or else made now and kept.
 
@@ -113,19 +110,19 @@ def converted(
     runtime : str
         Distribution that converts it, whose version counts.
     convert : callable
-        Makes the files of a network, by name, for a rendering and the maxima that are sought.
-    rendering : Rendering
-    peaks : PeakSettings
+        Makes the files of a network, by name.
+    decisive : str
+        What else decides the result.
     """
     if not isinstance(network, NetworkFile):
-        return convert(network, rendering, peaks)
+        return convert(network)
     versions = version("deepstorm"), version(runtime), _code_checksum()
-    parts = (network.checksum, *versions, rendering.model_dump_json(), peaks.model_dump_json())
+    parts = (network.checksum, *versions, *decisive)
     key = f"{runtime}-{hashlib.sha256(repr(parts).encode()).hexdigest()}"
     kept = KeptModels.of_user()
     files = kept.read(key)
     if files is None:
-        files = convert(network.load(), rendering, peaks)
+        files = convert(network.load())
         kept.write(key, files)
     return files
 

@@ -51,7 +51,13 @@ class OnnxEngine(StagedEngine):
         peaks: PeakSettings | None = None,
     ) -> None:
         runtime, place = _runtime(device)
-        files = converted(network, "onnx", _to_files, card.rendering, peaks or PeakSettings())
+        extras = card.rendering, peaks or PeakSettings()
+        files = converted(
+            network,
+            "onnx",
+            lambda loaded: _to_files(loaded, *extras),
+            *(extra.model_dump_json() for extra in extras),
+        )
         programs = {
             name: _program(runtime.InferenceSession(files[name], providers=[PROVIDERS[place]]))
             for name in get_args(StageName)

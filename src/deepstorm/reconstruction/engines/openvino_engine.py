@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy.typing as npt
 
+from deepstorm.errors import InputError
 from deepstorm.models.network_file import NetworkCard, NetworkFile
 from deepstorm.reconstruction.engines.kept_models import converted
 from deepstorm.reconstruction.engines.protocol import Float32Array
@@ -15,6 +19,8 @@ from deepstorm.reconstruction.engines.staged import Program, StagedEngine, Stage
 from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
+    import torch
+
     from deepstorm.models.checkpoint import Network
     from deepstorm.models.rendering import Rendering
 
@@ -24,7 +30,10 @@ MOST_SHAPES = 3
 
 
 class OpenVinoEngine(StagedEngine):
-    """Runs a network with OpenVINO on a CPU, in bfloat16 where the processor has it.
+    """Runs a network with OpenVINO on a CPU.
+
+    The network itself computes in 8 bits where its card has the ranges for that and the processor
+    is x86, else in bfloat16 where the processor has it.
 
     What a conversion makes of a network file is kept for the next time
     (:mod:`~deepstorm.reconstruction.engines.kept_models`); PyTorch is not even imported then.
@@ -34,7 +43,7 @@ class OpenVinoEngine(StagedEngine):
     network : Network or NetworkFile
     card : NetworkCard
     precision : str, optional
-        Of the network itself, ``"bf16"`` or ``"f32"``; chosen by the processor where absent.
+        Of the network itself, ``"int8"``, ``"bf16"`` or ``"f32"``; the fastest where absent.
     peaks : PeakSettings, optional
         Which maxima are sought.
 
@@ -42,6 +51,8 @@ class OpenVinoEngine(StagedEngine):
     ------
     ImportError
         If OpenVINO is not installed.
+    InputError
+        If the network shall compute in 8 bits, and its card has no ranges.
     """
 
     def __init__(
@@ -54,11 +65,26 @@ class OpenVinoEngine(StagedEngine):
         import openvino
 
         core = openvino.Core()
-        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = precision or ("bf16" if capable else "f32")
-        files = converted(network, "openvino", _to_files, card.rendering, peaks or PeakSettings())
+        capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = precision or _fastest(card, capable)
+        if self.precision == "int8" and not card.activation_ranges:
+            raise InputError(
+                f"the network '{card.name}' has no ranges by which to compute in 8 bits; choose "
+                "another precision"
+            )
+        extras = card.rendering, peaks or PeakSettings()
+        ranges = card.activation_ranges if self.precision == "int8" else ()
+        files = converted(
+            network,
+            "openvino",
+            lambda loaded: _to_files(loaded, *extras, ranges),
+            *(extra.model_dump_json() for extra in extras),
+            repr(ranges),
+        )
+        # What is not done in 8 bits is done in this.
+        floating = _floating(capable) if self.precision == "int8" else self.precision
         programs: dict[StageName, Program] = {
-            name: _OpenVinoProgram(core, model, self.precision if name == "network" else "f32")
+            name: _OpenVinoProgram(core, model, floating if name == "network" else "f32")
             for name, model in _from_files(core, files).items()
         }
         super().__init__(f"openvino-{self.precision}", card.network.upsampling, programs)
@@ -97,22 +123,57 @@ class _OpenVinoProgram:
         return result
 
 
-def _to_files(network: Network, rendering: Rendering, peaks: PeakSettings) -> dict[str, bytes]:
-    """Convert the parts of a network and return what OpenVINO writes of them: two files of each."""
+def _fastest(card: NetworkCard, capable: Sequence[str]) -> str:
+    """Return the precision in which a processor is fastest."""
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return "int8" if card.activation_ranges and is_x86 and "INT8" in capable else _floating(capable)
+
+
+def _floating(capable: Sequence[str]) -> str:
+    """Return the fastest precision of floating-point numbers."""
+    return "bf16" if "BF16" in capable else "f32"
+
+
+def _to_files(
+    network: Network, rendering: Rendering, peaks: PeakSettings, ranges: Sequence[float]
+) -> dict[str, bytes]:
+    """Convert the parts of a network and return what OpenVINO writes of them: two files of each.
+
+    Where there are ranges, the network itself computes in 8 bits.
+    """
     import openvino
 
+    from deepstorm.models.quantization import in_8_bits
     from deepstorm.reconstruction.engines import stages
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, stages.quiet():
         for name, module in stages.modules(network, rendering, peaks).items():
             values = stages.example(name, network)
-            # (batch, channel, y, x), with sizes that are filled in later.
-            sizes = openvino.PartialShape([-1, values.shape[1], -1, -1])
-            with stages.quiet():
+            reduced = in_8_bits(ranges) if ranges and name == "network" else nullcontext()
+            with reduced:
                 traced = stages.traced(module, values)
-                model = openvino.convert_model(traced, example_input=values, input=sizes)
-            openvino.save_model(model, Path(folder) / f"{name}.xml", compress_to_fp16=False)
+            openvino.save_model(
+                _model(traced, values), Path(folder) / f"{name}.xml", compress_to_fp16=False
+            )
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def _model(traced: torch.jit.ScriptModule, values: torch.Tensor) -> Any:
+    """Turn a computation that was followed into a model of OpenVINO, for all sizes.
+
+    ``openvino.convert_model`` would do the same, twice as slowly, and tell Intel and Google of it
+    over the network.
+    """
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, example_input=(values,))  # has to outlive the next
+    model = frontend.convert(frontend.load(decoder))
+    # (batch, channel, y, x), with sizes that are filled in later.
+    model.reshape(openvino.PartialShape([-1, values.shape[1], -1, -1]))
+    return model
 
 
 def _from_files(core: Any, files: dict[str, bytes]) -> dict[StageName, Any]:

@@ -33,9 +33,9 @@ class Engine(Protocol):
     """Runs all parts of a network on arrays.
 
     Engines agree with the network in PyTorch and float32: those in float32 up to 1e-4 of the
-    largest value, those in bfloat16 or float16 up to 0.01 of it as a root mean square. What follows
-    from the expectation, images and maxima, and refined images are computed in float32 by all, and
-    agree up to 1e-4.
+    largest value, those in 16 bits up to 0.01 of it as a root mean square, those in 8 bits up to
+    0.03, which is what tiny networks need. What follows from the expectation, images and maxima,
+    and refined images are computed in float32 by all, and agree up to 1e-4.
 
     Attributes
     ----------

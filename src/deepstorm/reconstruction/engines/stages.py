@@ -91,7 +91,7 @@ def example(stage: StageName, network: Network) -> Tensor:
     """Return an input of a stage, as small as will do to follow its computation."""
     if stage == "network":
         return torch.zeros(1, network.channels, 8 * network.divisor, 8 * network.divisor)
-    return torch.zeros(1, SUMS if stage == "refinement" else 1, 64, 64)
+    return torch.zeros(1, SUMS if stage == "refinement" else 1, 32, 32)
 
 
 def with_weights(network: Network | NetworkFile) -> Network:
@@ -101,9 +101,11 @@ def with_weights(network: Network | NetworkFile) -> Network:
 
 def traced(module: nn.Module, values: Tensor) -> torch.jit.ScriptModule:
     """Return a module's computation as other runtimes take it over."""
-    # To run it again and compare, the default, takes longer than all the rest.
     found: torch.jit.ScriptModule
-    found = torch.jit.trace(module, values, check_trace=False)  # type: ignore[no-untyped-call]
+    # To run it again and compare, the default, takes longer than all the rest; and to prepare fast
+    # kernels takes longer than to run slow ones once.
+    with torch.backends.mkldnn.flags(enabled=False):  # type: ignore[no-untyped-call]
+        found = torch.jit.trace(module, values, check_trace=False)  # type: ignore[no-untyped-call]
     return found
 
 
