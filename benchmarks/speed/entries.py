@@ -19,6 +19,7 @@ from deepstorm.models.zoo import find_network
 OURS = "our_worker.py"
 PAPER, DEFAULT = "paper's", "default"
 PAPERS_KIND = "deepstorm"
+REDUCED = "int8"
 KERAS, UNFOLDED = "keras", "unfolded"
 SHOWN = {
     KERAS: "Keras, TensorFlow, as published",
@@ -47,7 +48,7 @@ class Entry:
     engine : str
         A key of ``SHOWN``.
     precision : str
-        ``f32`` or ``bf16``.
+        ``f32``, ``bf16`` or ``int8``.
     device : str
         ``cpu`` or ``cuda``.
     """
@@ -86,8 +87,18 @@ def entries(run: Run) -> tuple[Entry, ...]:
     return (
         *([ORIGINAL] if run.original else []),
         *(Entry(PAPER, UNFOLDED, device=device) for device in devices),
-        *(Entry(network, **runtime) for network in (PAPER, DEFAULT) for runtime in own),
+        *(
+            Entry(network, **runtime)
+            for network in (PAPER, DEFAULT)
+            for runtime in own
+            if runtime["precision"] != REDUCED or _may_be_reduced(run, network)
+        ),
     )
+
+
+def _may_be_reduced(run: Run, network: str) -> bool:
+    """Tell whether a network's file says how to compute it in 8 bits."""
+    return bool(NetworkFile(find_network(network_of(run, network))).card.activation_ranges)
 
 
 def checksums(run: Run) -> dict[str, str]:
@@ -134,7 +145,8 @@ def opened(run: Run, entry: Entry, side_px: int) -> tuple[Worker, dict[str, Any]
         worker = Worker("keras_worker.py", python, KERAS_VARIABLES)
         return _open(worker, run, side_px, weights=weights)
     if entry.engine in KEEPING:
-        _keep(run, replace(entry, precision="f32"))
+        # Other precisions share one form; 8 bits have their own.
+        _keep(run, entry if entry.precision == REDUCED else replace(entry, precision="f32"))
     return _open_ours(run, entry, side_px)
 
 

@@ -25,7 +25,7 @@ COLOURS = {
     (DEFAULT, "onnx"): "#CC79A7",
 }
 MARKERS = {"cpu": "o", "cuda": "s"}
-HATCHES = {"f32": "", "bf16": "////", "f16": "////"}
+HATCHES = {"f32": "", "bf16": "////", "f16": "////", "int8": "xxxx"}
 
 
 def draw(comparison: Comparison, path: Path) -> None:

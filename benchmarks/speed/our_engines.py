@@ -43,7 +43,7 @@ def available() -> list[dict[str, str]]:
         import openvino
 
         capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precisions = ("f32", *(["bf16"] if "BF16" in capable else []))
+        precisions = ("f32", *(name for name in ("bf16", "int8") if name.upper() in capable))
         found += [{"engine": "openvino", "precision": p, "device": "cpu"} for p in precisions]
     if "onnx" in installed_engines() and importlib.util.find_spec("onnx"):
         runtime = importlib.import_module("onnxruntime")
