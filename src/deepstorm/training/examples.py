@@ -38,6 +38,8 @@ from deepstorm.structures import Instrument, Localizations
 TRAINING, VALIDATION = 0, 1
 # Part of the scenes in which the PSF has a halo.
 HALO_SCENES = 0.5
+# Detected photons of an EMCCD per effective one.
+EMCCD_EXCESS_NOISE = 2.0
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -164,6 +166,10 @@ class SimulatedExamples(Settings):
     calibration_error : float
         Relative standard deviation of the errors of camera gain and background with which the
         scaling is told of the movie; that of the PSF's width is a third of it.
+    light : str
+        Whether photons are ``"detected"`` ones or ``"effective"`` ones, which
+        :class:`~deepstorm.structures.Calibration` defines: an EMCCD needs twice as many detected
+        photons for the same certainty.
     pixel_size_nm : (float, float)
         Sizes of camera pixels that these conditions stand for; not used in training, but kept with
         the network, which is refused for movies outside.
@@ -186,6 +192,8 @@ class SimulatedExamples(Settings):
     switching_share: float = Field(0.25, ge=0, le=1)
     calibration_error: float = Field(0.12, ge=0, le=1)
 
+    light: Literal["detected", "effective"] = "detected"
+
     # Camera pixels at which the widths above belong to a microscope for single molecules.
     pixel_size_nm: Annotated[Range, _within(1, 10_000)] = (50.0, 200.0)
 
@@ -202,7 +210,10 @@ class SimulatedExamples(Settings):
         return SimulatedSource(self, scaling, upsampling, seed)
 
     def validity(self) -> dict[str, tuple[float, float]]:
-        """Return the ranges that a network trained on these examples has seen."""
+        """Return the ranges that a network trained on these examples has seen.
+
+        Light is in detected photons, whatever the camera.
+        """
         names = (
             "local_density_per_um2",
             "sigma_px",
@@ -210,7 +221,11 @@ class SimulatedExamples(Settings):
             "background_photons",
             "pixel_size_nm",
         )
-        return {name: getattr(self, name) for name in names}
+        ranges = {name: getattr(self, name) for name in names}
+        if self.light == "effective":
+            for name in ("mean_photons", "background_photons"):
+                ranges[name] = (ranges[name][0], EMCCD_EXCESS_NOISE * ranges[name][1])
+        return ranges
 
     def draw_settings(self, rng: np.random.Generator) -> SimulationSettings:
         """Draw what one short movie looks like."""
@@ -235,7 +250,17 @@ class SimulatedExamples(Settings):
             camera=draw_camera(rng),
         )
         density = _log_rising(self.local_density_per_um2, rng) * coverage(base, rng)
-        return base.model_copy(update={"density_per_um2": density})
+        return self._in_detected_photons(base.model_copy(update={"density_per_um2": density}))
+
+    def _in_detected_photons(self, settings: SimulationSettings) -> SimulationSettings:
+        """Give a camera the detected photons that it needs for as many effective ones."""
+        if self.light == "detected" or settings.camera.kind != "emccd":
+            return settings
+        brightness, background = (
+            light.model_copy(update={"mean_photons": EMCCD_EXCESS_NOISE * light.mean_photons})
+            for light in (settings.brightness, settings.background)
+        )
+        return settings.model_copy(update={"brightness": brightness, "background": background})
 
     def draw_psf(self, rng: np.random.Generator) -> GaussianPsf:
         """Draw the optics of one short movie."""

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.models.validity import Conditions
+from deepstorm.reconstruction.inspection import inspect_frames
+from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
+from deepstorm.structures import Estimate
+from deepstorm.training.examples import SimulatedExamples
+from deepstorm.training.likeness import like
+from deepstorm.training.summed_movies import MovieExamples
+
+SIGMA_PX, PHOTONS, BACKGROUND = 1.2, 1500.0, 30.0
+
+
+@pytest.fixture(scope="module", params=["emccd", "scmos"])
+def conditions(request: pytest.FixtureRequest) -> Conditions:
+    settings = SimulationSettings.model_validate(
+        {
+            "frames": 120,
+            "height_px": 48,
+            "width_px": 48,
+            "pixel_size_nm": 100.0,
+            "density_per_um2": 2.0,
+            "psf": {"sigma_nm": 100 * SIGMA_PX},
+            "brightness": {"mean_photons": PHOTONS, "relative_spread": 0.2},
+            "background": {"mean_photons": BACKGROUND},
+            "camera": {"kind": request.param},
+        }
+    )
+    movie = simulate_movie(settings, np.random.default_rng(4))
+    frames = np.concatenate(list(movie.frames()))
+    return inspect_frames(frames, calibrate_frames(frames), 8)
+
+
+def test_examples_are_as_the_movie_was(conditions: Conditions) -> None:
+    wide = SimulatedExamples()
+    narrow = like(wide, conditions)
+    truth = {"sigma_px": SIGMA_PX, "local_density_per_um2": 2.0}
+    for name, value in truth.items():
+        low, high = getattr(narrow, name)
+        assert low < value < high
+        assert high / low < 10
+    # Whichever camera took it, ranges of detected photons hold what there was.
+    for name, value in {"mean_photons": PHOTONS, "background_photons": BACKGROUND}.items():
+        low, high = narrow.validity()[name]
+        assert low < value < high
+        assert high / low < getattr(wide, name)[1] / getattr(wide, name)[0]
+
+
+def test_both_cameras_give_the_light_that_was_measured(conditions: Conditions) -> None:
+    """An example is as bright over its noise as the movie, on an EMCCD as on an sCMOS camera."""
+    examples = like(SimulatedExamples(), conditions)
+    rng = np.random.default_rng(1)
+    measured = conditions.calibration.signal_photons.value
+    seen: dict[str, list[float]] = {}
+    for _ in range(60):
+        settings = examples.draw_settings(rng)
+        adu = settings.camera.mean_adu(settings.brightness.mean_photons) - (
+            settings.camera.mean_adu(0)
+        )
+        effective = adu / settings.camera.noise_line()[1]
+        seen.setdefault(settings.camera.kind, []).append(effective)
+    assert seen.keys() == {"emccd", "scmos"}
+    for effective in seen.values():
+        assert np.median(effective) == pytest.approx(measured, rel=0.15)
+
+
+def test_what_was_not_measured_stays_wide(conditions: Conditions) -> None:
+    unknown = Estimate(1.0, math.inf)
+    calibration = replace(
+        conditions.calibration,
+        sigma_px=unknown,
+        signal_photons=unknown,
+        background_photons=unknown,
+        background_unevenness=unknown,
+    )
+    blind = replace(conditions, calibration=calibration, local_density_per_px=unknown)
+    wide, found = SimulatedExamples(), like(SimulatedExamples(), blind)
+    for name in ("sigma_px", "local_density_per_um2", "mean_photons", "unevenness"):
+        assert getattr(found, name) == getattr(wide, name)
+
+
+def test_movies_for_a_refiner_are_narrowed_alike(conditions: Conditions) -> None:
+    examples = like(MovieExamples(frames_per_scene=20, broad=0.2), conditions)
+    assert isinstance(examples, MovieExamples)
+    assert (examples.frames_per_scene, examples.broad) == (20, 0.2)
+    assert examples.sigma_px == like(SimulatedExamples(), conditions).sigma_px
