@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import deepstorm
+from deepstorm.simulation.blinking import Brightness
+from deepstorm.simulation.scenes import UniformScene
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -38,3 +40,23 @@ def test_json_and_files(run: Run, movie: Path) -> None:
     assert printed["sigma_nm"]["value"] == pytest.approx(110)
     assert printed["frames"] == 12
     assert picture.stat().st_size > 10_000
+
+
+def test_the_psf_of_single_emitters(run: Run, tmp_path: Path) -> None:
+    settings = deepstorm.SimulationSettings(
+        frames=12,
+        height_px=80,
+        width_px=80,
+        density_per_um2=0.06,
+        scene=UniformScene(),
+        brightness=Brightness(mean_photons=4000),
+    )
+    deepstorm.simulate(settings, movie=tmp_path / "sparse.tif", truth=tmp_path / "truth.csv")
+    psf = tmp_path / "psf.tif"
+    words = ("--psf", str(psf), "--positions", str(tmp_path / "truth.csv"), "--psf-radius", "5")
+    code, out, err = run("calibrate", str(tmp_path / "sparse.tif"), *words, "--json")
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["sigma_nm"] == pytest.approx(110, rel=0.06)
+    assert printed["psf_pixel_size_nm"] == pytest.approx(25)
+    assert psf.stat().st_size > 1000

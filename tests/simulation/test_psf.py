@@ -16,7 +16,6 @@ from deepstorm.simulation.psf import (
 )
 from deepstorm.structures import FloatArray
 
-PIXEL_NM = 100.0
 PHOTONS = 1000.0
 # Light beyond the reach on both sides of both axes.
 LOST = 2 * (1 - erf(REACH_SIGMA / np.sqrt(2)))
@@ -29,65 +28,6 @@ def image(
     x, y, photons, sigma = np.array([[x_px], [y_px], [PHOTONS], [sigma_px]])
     movie = render_emitters(np.zeros(1, np.int64), x, y, photons, sigma, (1, *shape))
     return np.asarray(movie[0])
-
-
-class PsfContract:
-    """What any PSF must do; a subclass says which."""
-
-    psf: GaussianPsf
-    # Part of the light that may go beyond the stated reach.
-    beyond = LOST
-
-    def image(self, x_px: float, y_px: float, shape: tuple[int, int] = (40, 40)) -> FloatArray:
-        sigma_px = self.psf.sample_sigma_nm(1, np.random.default_rng(1)) / PIXEL_NM
-        x, y, photons = np.array([[x_px], [y_px], [PHOTONS]])
-        movie = self.psf.render(np.zeros(1, np.int64), x, y, photons, sigma_px, (1, *shape))
-        return np.asarray(movie[0])
-
-    def test_light_is_positive_and_all_of_it_arrives(self) -> None:
-        spot = self.image(20.3, 19.8)
-        assert (spot >= 0).all()
-        assert spot.sum() == pytest.approx(PHOTONS, rel=LOST)
-
-    def test_the_spot_is_centred_on_the_emitter(self) -> None:
-        centres = np.arange(40) + 0.5
-        for x_px, y_px in np.random.default_rng(0).uniform(18, 22, (25, 2)):
-            spot = self.image(x_px, y_px)
-            assert spot.sum(0) @ centres / spot.sum() == pytest.approx(x_px, abs=1e-5)
-            assert spot.sum(1) @ centres / spot.sum() == pytest.approx(y_px, abs=1e-5)
-
-    def test_a_shift_by_whole_pixels_shifts_the_image_exactly(self) -> None:
-        # A binary fraction, so that adding whole pixels to it is exact.
-        spot = self.image(15.625, 14.25)
-        shifted = self.image(19.625, 17.25)
-        np.testing.assert_array_equal(shifted[3:, 4:], spot[:-3, :-4])
-
-    def test_the_origin_is_the_outer_corner_of_the_first_pixel(self) -> None:
-        spot = self.image(12.5, 3.5)
-        assert np.argwhere(spot == spot.max()).tolist() == [[3, 12]]
-        # The middle of a pixel is a symmetry of the image.
-        np.testing.assert_allclose(spot[:7], spot[6::-1], rtol=1e-9, atol=1e-12)
-
-    def test_nothing_reaches_further_than_the_stated_distance(self) -> None:
-        reach_px = self.psf.reach_nm / PIXEL_NM
-        assert self.image(-reach_px, 20).sum() < PHOTONS * self.beyond
-        assert self.image(20, 40 + reach_px).sum() < PHOTONS * self.beyond
-
-    def test_no_emitters_need_no_random_width(self) -> None:
-        assert self.psf.sample_sigma_nm(0, np.random.default_rng(0)).shape == (0,)
-
-
-class TestGaussianPsf(PsfContract):
-    psf = GaussianPsf(sigma_nm=115.0, relative_spread=0.0)
-
-
-class TestNarrowerSpreadGaussianPsf(PsfContract):
-    psf = GaussianPsf(sigma_nm=109.0, relative_spread=0.03)
-
-
-class TestGaussianPsfWithHalo(PsfContract):
-    psf = GaussianPsf(sigma_nm=90.0, relative_spread=0.02, halo_share=0.4, halo_width=2.2)
-    beyond = 0.01
 
 
 def test_a_halo_holds_its_share_of_the_light_in_a_wider_gaussian() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.config import read_settings, validated
 from deepstorm.files import check_writable
 from deepstorm.io.localizations import read_localizations, write_localizations
@@ -106,6 +107,7 @@ def simulate(
         If a setting cannot be used or a file not be written.
     """
     chosen = settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
+    chosen = with_psf_read(chosen)
     for path in (movie, truth):
         if path is not None:
             check_writable(path, overwrite=overwrite)

@@ -19,7 +19,7 @@ from deepstorm.cli.options import (
     Sigma,
     Zero,
 )
-from deepstorm.cli.terminal import print_json, print_table, results
+from deepstorm.cli.terminal import print_figures, print_json, print_table, results
 
 
 def calibrate(
@@ -36,6 +36,20 @@ def calibrate(
     offset: Offset = None,
     gain: Gain = None,
     sigma: Sigma = None,
+    psf: Annotated[
+        Path | None,
+        typer.Option(help="Measure the PSF of single emitters instead, and write it, .tif."),
+    ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="With --psf: table of where the emitters are.")
+    ] = None,
+    z_step: Annotated[
+        float | None,
+        typer.Option(metavar="NM", help="With --psf: frames are planes of beads, so far apart."),
+    ] = None,
+    psf_radius: Annotated[
+        int, typer.Option(metavar="PX", help="With --psf: how far its light is looked for.")
+    ] = 7,
     frames: Frames = None,
     roi: Roi = None,
     overwrite: Overwrite = False,
@@ -46,6 +60,22 @@ def calibrate(
     from deepstorm.api.calibrate import calibrate as run
     from deepstorm.io.selection import Region, parse_frames
 
+    if psf is not None:
+        from deepstorm.api.measured_psf import measure_psf
+
+        optics = measure_psf(
+            movie,
+            psf,
+            positions=positions,
+            pixel_size_nm=pixel_size,
+            z_step_nm=z_step,
+            radius_px=psf_radius,
+            frames=parse_frames(frames) if frames is not None else None,
+            region=Region.parse(roi) if roi is not None else None,
+            overwrite=overwrite,
+        )
+        print_figures(optics.table() | {"psf": str(psf)}, as_json=as_json, title=movie.name)
+        return
     result = run(
         movie,
         pixel_size_nm=pixel_size,

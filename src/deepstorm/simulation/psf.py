@@ -1,8 +1,13 @@
-"""How the light of one emitter spreads over camera pixels."""
+"""How the light of one emitter spreads over camera pixels.
+
+What any PSF has to do is :class:`Psf`; the one here is a Gaussian. Others are made by diffraction
+(:mod:`deepstorm.simulation.pupil`) or measured (:mod:`deepstorm.simulation.measured`), and
+:mod:`deepstorm.simulation.optics` chooses among them.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +16,7 @@ from scipy import sparse
 from scipy.special import erf
 
 from deepstorm.config import Settings
-from deepstorm.structures import FloatArray, IntArray
+from deepstorm.structures import FloatArray, IntArray, Localizations
 
 # Beyond this many standard deviations less than 1e-6 of the light is left along each axis.
 REACH_SIGMA = 5.0
@@ -20,6 +25,51 @@ REACH_SIGMA = 5.0
 STRIP_PX = 64
 # Emitters are taken in portions, so that dense movies of large fields fit into memory.
 EMITTERS_PER_PORTION = 16_384
+# A wider PSF is a mistaken unit rather than a microscope, and would take all memory.
+MAX_SIGMA_PX = 50.0
+
+
+class Psf(Protocol):
+    """The optics: from emitters to light on the camera's pixels.
+
+    An emitter's light sums to its photons within the reach, each pixel has the integral over its
+    own area, and moving an emitter moves its image. The centre of a spot, which lies at the
+    emitter, is that of the Gaussian which fits it best in focus.
+    """
+
+    @property
+    def sigma_nm(self) -> float:
+        """Standard deviation of the Gaussian that is most like the core."""
+
+    @property
+    def reach_nm(self) -> float:
+        """Distance along x or y beyond which an emitter gives no light that matters."""
+
+    def check(self, pixel_size_nm: float) -> None:
+        """Raise ValueError where the optics cannot belong to camera pixels of this size."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+        """Draw what differs between ``n`` emitters, as columns of a table of localizations."""
+
+    def image(
+        self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
+    ) -> npt.NDArray[np.float64]:
+        """Image emitters.
+
+        Parameters
+        ----------
+        emitters : Localizations
+            With ``photons`` and the columns that :meth:`sample` draws; frames from 0.
+        pixel_size_nm : float
+            Size of a camera pixel.
+        shape : tuple of int
+            (frame, y, x) of the result.
+
+        Returns
+        -------
+        ndarray of float64, shape ``shape``
+            Expected photons per pixel, without background; light outside the field is cut.
+        """
 
 
 def integrated_gaussian(
@@ -143,6 +193,33 @@ class GaussianPsf(Settings):
         """Draw the widths of the cores of ``n`` emitters in nm."""
         relative = np.clip(rng.normal(1.0, self.relative_spread, n), 0.5, 2.0)
         return self.sigma_nm * relative
+
+    def check(self, pixel_size_nm: float) -> None:
+        """Refuse a width that no microscope has."""
+        sigma_px = self.sigma_nm / pixel_size_nm
+        if sigma_px > MAX_SIGMA_PX:
+            raise ValueError(
+                f"a PSF of sigma_nm {self.sigma_nm:g} is {sigma_px:.0f} camera pixels wide; "
+                f"at most {MAX_SIGMA_PX:.0f} are expected, check sigma_nm and pixel_size_nm"
+            )
+
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+        """Draw the column ``sigma_nm``, see :meth:`sample_sigma_nm`."""
+        return {"sigma_nm": self.sample_sigma_nm(n, rng)}
+
+    def image(
+        self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
+    ) -> npt.NDArray[np.float64]:
+        """Image emitters that have photons and widths; see :meth:`Psf.image`."""
+        columns = emitters.columns()
+        return self.render(
+            emitters.frame,
+            emitters.x_nm / pixel_size_nm,
+            emitters.y_nm / pixel_size_nm,
+            columns["photons"],
+            columns["sigma_nm"] / pixel_size_nm,
+            shape,
+        )
 
     def render(
         self,

@@ -5,7 +5,7 @@ The stages, in order; each is a public function or method of its own:
 1. ``scene.realise`` — the structure (:mod:`deepstorm.simulation.scenes`);
 2. ``blinking.sample`` — which emitters are on in which frame
    (:mod:`deepstorm.simulation.blinking`);
-3. ``psf.render`` — their light on the pixels, in photons;
+3. ``psf.image`` — their light on the pixels, in photons;
 4. ``background.realise`` — light from elsewhere, in photons;
 5. ``camera.expose`` and :func:`~deepstorm.simulation.camera.digitise` — counts.
 """
@@ -13,7 +13,7 @@ The stages, in order; each is a public function or method of its own:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from deepstorm.config import Settings
 from deepstorm.simulation.blinking import AnyBlinking, Brightness, IndependentBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, digitise
+from deepstorm.simulation.optics import AnyPsf
 from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.structures import FieldOfView
@@ -31,8 +32,6 @@ from deepstorm.structures import Localizations
 FRAMES_PER_BLOCK = 64
 # Fewer frames make a block of a large camera, whose blocks would not fit into memory.
 PIXELS_PER_BLOCK = 2**25
-# A wider PSF is a mistaken unit rather than a microscope, and would take all memory.
-MAX_SIGMA_PX = 50.0
 
 
 class Background(Settings):
@@ -86,6 +85,11 @@ class SimulationSettings(Settings):
     ------
     pydantic.ValidationError
         If a value is out of range, or the PSF is wider than any microscope's.
+
+    Notes
+    -----
+    The image of a :class:`~deepstorm.simulation.measured.MeasuredPsf` is put in place after
+    reading, before a movie is simulated.
     """
 
     frames: int = Field(default=361, ge=1, le=10_000_000)
@@ -96,18 +100,13 @@ class SimulationSettings(Settings):
     scene: Scene = FilamentScene()
     blinking: AnyBlinking = IndependentBlinking()
     brightness: Brightness = Brightness()
-    psf: GaussianPsf = GaussianPsf()
+    psf: AnyPsf = GaussianPsf()
     background: Background = Background()
     camera: AnyCamera = EmccdCamera()
 
     @model_validator(mode="after")
     def _check_psf(self) -> Self:
-        sigma_px = self.psf.sigma_nm / self.pixel_size_nm
-        if sigma_px > MAX_SIGMA_PX:
-            raise ValueError(
-                f"a PSF of sigma_nm {self.psf.sigma_nm:g} is {sigma_px:.0f} camera pixels wide; "
-                f"at most {MAX_SIGMA_PX:.0f} are expected, check sigma_nm and pixel_size_nm"
-            )
+        self.psf.check(self.pixel_size_nm)
         return self
 
     def field_of_view(self) -> FieldOfView:
@@ -155,14 +154,9 @@ class SimulatedMovie:
         """Return the noise-free light of frames ``start`` to ``stop``, shape (frame, y, x)."""
         first, last = np.searchsorted(self.emitters.frame, [start, stop])
         seen = self.emitters.select(slice(int(first), int(last)))
-        pixel = self.settings.pixel_size_nm
-        columns = seen.columns()
-        light = self.settings.psf.render(
-            seen.frame - start,
-            seen.x_nm / pixel,
-            seen.y_nm / pixel,
-            columns["photons"],
-            columns["sigma_nm"] / pixel,
+        light = self.settings.psf.image(
+            replace(seen, frame=seen.frame - start),
+            self.settings.pixel_size_nm,
             (stop - start, *self.shape[1:]),
         )
         return light + self.background
@@ -206,7 +200,7 @@ def simulate_movie(settings: SimulationSettings, rng: np.random.Generator) -> Si
         x_nm=positions[:, 0],
         y_nm=positions[:, 1],
         photons=photons,
-        sigma_nm=settings.psf.sample_sigma_nm(len(frame), rng),
+        **settings.psf.sample(len(frame), rng),
         background_photons=np.full(len(frame), settings.background.mean_photons),
     )
     return SimulatedMovie(settings, emitters, background, rng)
