@@ -1,0 +1,1 @@
+"""Single emitters found and fitted one by one, by maximum likelihood."""
