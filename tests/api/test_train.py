@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deepstorm.api.simulate import simulate
 from deepstorm.api.train import train, training_settings
@@ -11,6 +12,7 @@ from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import load_network
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
+from deepstorm.training.loss_log import Progress
 
 TINY = """
 name = "tiny"
@@ -133,3 +135,96 @@ def test_a_device_that_is_not_there_is_refused(recipe: Path, tmp_path: Path) -> 
 def test_no_steps_are_refused(recipe: Path) -> None:
     with pytest.raises(InputError, match="steps"):
         training_settings(recipe, steps=0)
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_training_leaves_curves_and_a_page(recipe: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def watch(progress: Progress) -> None:
+        seen.append((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+
+    recipe.write_text(recipe.read_text().replace('"tiny"', '"<tiny> & co"'))
+    train(recipe, tmp_path / "run", on_validation=watch)
+    assert left_in(tmp_path / "run") == {
+        "best.safetensors",
+        "losses.csv",
+        "losses.png",
+        "report.html",
+        "state.safetensors",
+    }
+    assert ["under way" in text for text in seen] == [True, False]
+    assert "ended: all steps are done" in seen[-1]
+    assert "Training of &lt;tiny&gt; &amp; co" in seen[-1]
+    for part in ("<svg", "Jaccard index", "true emitters", "examples.patch_px", "PyTorch"):
+        assert part in seen[-1]
+    with Image.open(tmp_path / "run" / "losses.png") as picture:
+        picture.load()
+        assert min(picture.size) > 100
+
+
+def test_curves_for_tensorboard_are_kept_where_asked_for(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(recipe, tmp_path / "run", tensorboard=True)
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_a_training_that_is_not_there_is_not_gone_on_with(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no training to go on with"):
+        train(recipe, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_training_in_the_folder_is_named_with_both_ways_out(
+    recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(recipe, run)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    longer = training_settings(recipe, steps=6)
+    words = r"other settings \(steps: 4 there, 6 now\); choose another folder .* --no-resume"
+    for resume in (None, True):
+        with pytest.raises(InputError, match=words):
+            train(longer, run, resume=resume)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_training_begins_anew(recipe: Path, tmp_path: Path) -> None:
+    run, steps = tmp_path / "run", list[int]()
+    train(recipe, run)
+    (run / "notes.txt").write_text("mine")
+    other = training_settings(recipe, steps=2)
+    train(other, run, resume=False, on_step=lambda step, loss: steps.append(step))
+    assert steps == [1, 2]
+    assert len((run / "losses.csv").read_text().splitlines()) == 2
+    assert (run / "notes.txt").read_text() == "mine"
+    train(other, run, resume=True, on_step=lambda step, loss: steps.append(step))
+    assert steps == [1, 2]
+
+
+def test_nothing_is_deleted_for_a_training_that_cannot_begin(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(recipe, run)
+    before = left_in(run)
+    recipe.write_text(TINY.replace("patch_px = 12", "patch_px = 12\nsigma_px = [2.0, 1.0]"))
+    with pytest.raises(InputError, match="sigma_px"):
+        train(recipe, run, resume=False)
+    taken = tmp_path / "taken.safetensors"
+    taken.write_text("mine")
+    recipe.write_text(TINY)
+    with pytest.raises(InputError, match="exists"):
+        train(recipe, run, resume=False, output=taken)
+    assert left_in(run) == before
+
+
+def test_a_length_is_steps_or_time(recipe: Path) -> None:
+    timed = training_settings(recipe, time_budget_s=90, patience=3)
+    assert (timed.time_budget_s, timed.patience, timed.steps) == (90, 3, 4)
+    with pytest.raises(InputError, match="7 steps or 90 s, not both"):
+        training_settings(recipe, steps=7, time_budget_s=90)
+    recipe.write_text("time_budget_s = 60.0" + TINY)
+    assert training_settings(recipe).time_budget_s == 60
+    assert training_settings(recipe, steps=7).time_budget_s == 0

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm.training.loss_log import LOSSES_HEADER, LOSSES_NAME, Progress, log_losses
+from deepstorm.errors import MissingExtraError
+from deepstorm.training.loss_log import (
+    LOSSES_HEADER,
+    LOSSES_NAME,
+    Progress,
+    log_losses,
+    log_to_tensorboard,
+    read_losses,
+)
 
 
 def at(step: int, loss: float = 1.0) -> Progress:
@@ -42,17 +50,24 @@ def test_a_damaged_line_is_dropped(tmp_path: Path) -> None:
     assert [row[0] for row in rows(tmp_path)[1:]] == ["10", "20"]
 
 
-def test_curves_are_drawn_where_tensorboard_is_installed(tmp_path: Path) -> None:
+def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    log_losses(tmp_path, at(10))
-    log_losses(tmp_path, at(20, 0.5))
+    log_to_tensorboard(tmp_path, at(10))
+    log_to_tensorboard(tmp_path, at(20, 0.5))
     curves = reading.EventAccumulator(str(tmp_path / "tensorboard"))
     curves.Reload()
     drawn = [(event.step, event.value) for event in curves.Scalars("loss/validation")]
     assert drawn == [(10, 2.0), (20, 1.0)]
 
 
-def test_no_curves_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_has_to_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    log_losses(tmp_path, at(10))
-    assert [path.name for path in tmp_path.iterdir()] == [LOSSES_NAME]
+    with pytest.raises(MissingExtraError, match=r"deepstorm\[tensorboard\]"):
+        log_to_tensorboard(tmp_path, at(10))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_losses_are_read_as_they_were_written(tmp_path: Path) -> None:
+    assert read_losses(tmp_path) == []
+    log_losses(tmp_path, at(10, 1 / 3))
+    assert read_losses(tmp_path) == [(10, 1 / 3, 2 / 3, 1e-3)]

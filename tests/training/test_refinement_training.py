@@ -104,9 +104,13 @@ def trainer(settings: RefinementTraining, folder: Path) -> RefinementTrainer:
 
 
 def outcome(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes], str, dict[str, str]]:
-    """Return all that a training leaves, without its settings and its movies."""
+    """Return all that a training leaves, without its settings, its time and its movies."""
     with safe_open(folder / STATE_NAME, framework="pt") as file:
-        history = {key: value for key, value in file.metadata().items() if key != "settings"}
+        history = {
+            key: value
+            for key, value in file.metadata().items()
+            if key not in ("settings", "used_s")
+        }
     return (
         contents(folder / STATE_NAME),
         contents(folder / BEST_NAME),

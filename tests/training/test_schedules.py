@@ -42,9 +42,11 @@ def test_cosine_stays_within_its_limits(step: int, steps: int, warmup: int) -> N
         assert schedule.rate(step, steps, []) >= 1e-5 * (1 - 1e-12)
 
 
-def test_a_training_shorter_than_the_rise_only_rises() -> None:
-    assert COSINE.rate(4, 5, []) == pytest.approx(5e-4)
-    assert COSINE.rate(10, 10, []) == pytest.approx(1e-3)
+@pytest.mark.parametrize("steps", [5, 10, 30, 49])
+def test_a_short_training_rises_for_a_fifth_and_falls_to_the_end(steps: int) -> None:
+    rates = [COSINE.rate(step, steps, []) for step in range(steps + 1)]
+    assert rates[max(steps // 5, 1) - 1] == pytest.approx(1e-3)
+    assert rates[-1] == pytest.approx(1e-5)
 
 
 PLATEAU = PlateauSchedule(initial_rate=1e-3, minimum_rate=5e-5, factor=0.1, patience=3)

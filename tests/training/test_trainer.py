@@ -108,7 +108,7 @@ def losses_of(folder: Path) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a training leaves, without the settings of when to save."""
+    """All that a training leaves, without when it saved and how long it took."""
 
     state: dict[str, bytes]
     history: dict[str, str]
@@ -118,7 +118,9 @@ class Outcome:
     @classmethod
     def of(cls, folder: Path) -> Outcome:
         metadata = metadata_of(folder / STATE_NAME)
-        history = {key: value for key, value in metadata.items() if key != "settings"}
+        history = {
+            key: value for key, value in metadata.items() if key not in ("settings", "used_s")
+        }
         return cls(
             _bytes(folder / STATE_NAME),
             history,
@@ -188,7 +190,7 @@ def test_a_training_killed_while_it_saves_ends_as_an_unbroken_one(
             raise Killed
         save_state(*arguments)
 
-    monkeypatch.setattr("deepstorm.training.trainer.save_state", save_or_die)
+    monkeypatch.setattr("deepstorm.training.loop.save_state", save_or_die)
     with pytest.raises(Killed):
         trainer(settings, tmp_path).run()
     assert len(losses_of(tmp_path)) == 3
@@ -338,13 +340,15 @@ def test_a_worse_validation_does_not_replace_the_best_network(tmp_path: Path) ->
         update={
             "averaging": 0.0,
             "validate_every": 1,
-            "steps": 6,
+            "steps": 20,
             "schedule": CosineSchedule(peak_rate=0.3, warmup_steps=4),
         }
     )
     losses: list[float] = []
-    best = trainer(settings, tmp_path).run(on_validation=lambda p: losses.append(p.validation_loss))
+    with pytest.raises(Killed):
+        trainer(settings, tmp_path).run(kill_at(6), lambda p: losses.append(p.validation_loss))
     assert losses[-1] > min(losses)
+    best = tmp_path / BEST_NAME
     assert load_network(best)[1].training["step"] == 1 + int(np.argmin(losses))
 
 

@@ -7,17 +7,20 @@ import shutil
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from deepstorm.api.training_record import TrainingRecord
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.io.localizations import read_localizations
 from deepstorm.io.movies import open_movie
 from deepstorm.models.devices import find_device
+from deepstorm.training.distributed import Team, joined_team
 from deepstorm.training.examples import ExampleSource
+from deepstorm.training.folder import check_resumable, clear_training
 from deepstorm.training.loss_log import Progress
 from deepstorm.training.refinement import RefinementTrainer, RefinementTraining
 from deepstorm.training.regions import Acquisition, RegionExamples
@@ -37,7 +40,13 @@ class _RecipeKind(Settings):
     kind: Literal["refinement"] | None = None
 
 
-def training_settings(recipe: PathLike, *, steps: int | None = None) -> AnyTraining:
+def training_settings(
+    recipe: PathLike,
+    *,
+    steps: int | None = None,
+    time_budget_s: float | None = None,
+    patience: int | None = None,
+) -> AnyTraining:
     """Read a recipe.
 
     Parameters
@@ -47,6 +56,10 @@ def training_settings(recipe: PathLike, *, steps: int | None = None) -> AnyTrain
         ``refinement``.
     steps : int, optional
         Number of batches, in place of the recipe's.
+    time_budget_s : float, optional
+        Seconds that the training may take, in place of a number of batches.
+    patience : int, optional
+        Validations without improvement after which it ends, in place of the recipe's.
 
     Returns
     -------
@@ -56,7 +69,8 @@ def training_settings(recipe: PathLike, *, steps: int | None = None) -> AnyTrain
     Raises
     ------
     InputError
-        If there is no such recipe, or it holds a key or a value that is not known.
+        If there is no such recipe, or it holds a key or a value that is not known, or both a number
+        of batches and a time are given.
     """
     embedded = resources.files("deepstorm") / "recipes" / f"{Path(recipe).name}.toml"
     is_name = str(recipe) == Path(recipe).name and embedded.is_file()
@@ -66,17 +80,31 @@ def training_settings(recipe: PathLike, *, steps: int | None = None) -> AnyTrain
             f"embedded recipes ({', '.join(RECIPES)})"
         )
     path = Path(str(embedded)) if is_name else Path(recipe)
+    changes = _length(steps, time_budget_s)
+    if patience is not None:
+        changes["patience"] = patience
     if read_settings(_RecipeKind, path).kind == "refinement":
-        return _with_steps(RefinementTraining, path, steps)
-    return _with_steps(TrainingSettings, path, steps)
+        return _changed(RefinementTraining, path, changes)
+    return _changed(TrainingSettings, path, changes)
 
 
-def _with_steps(kind: type[AnySettings], path: Path, steps: int | None) -> AnySettings:
-    """Read settings; put another number of steps in place, where one is given."""
+def _length(steps: int | None, time_budget_s: float | None) -> dict[str, Any]:
+    """Return the settings of how long a training lasts, those that are given."""
+    if steps is not None and time_budget_s is not None:
+        raise InputError(
+            f"a training lasts {steps} steps or {time_budget_s:g} s, not both; give one of them"
+        )
+    if steps is not None:
+        return {"steps": steps, "time_budget_s": 0.0}
+    return {} if time_budget_s is None else {"time_budget_s": time_budget_s}
+
+
+def _changed(kind: type[AnySettings], path: Path, changes: dict[str, Any]) -> AnySettings:
+    """Read settings; put others in place, where some are given."""
     settings = read_settings(kind, path)
-    if steps is None:
+    if not changes:
         return settings
-    return validated(kind, settings.model_dump() | {"steps": steps}, "the training")
+    return validated(kind, settings.model_dump() | changes, "the training")
 
 
 def train(
@@ -86,6 +114,8 @@ def train(
     output: PathLike | None = None,
     device: str = "cpu",
     overwrite: bool = False,
+    resume: bool | None = None,
+    tensorboard: bool = False,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     on_validation: Callable[[Progress], None] = lambda progress: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
@@ -97,14 +127,21 @@ def train(
     settings : TrainingSettings, RefinementTraining or path-like
         Settings, or a TOML file of them.
     folder : path-like
-        Holds the state from which a killed training resumes, the losses (``losses.csv``) and the
-        best network so far (``best.safetensors``); made where it is missing.
+        Holds the state from which a killed training resumes, the losses (``losses.csv``,
+        ``losses.png``), a page about the training (``report.html``) and the best network so far
+        (``best.safetensors``); made where it is missing.
     output : path-like, optional
-        Where to put a copy of the best network, ending in ``.safetensors``.
+        Where to put a copy of the best network when the training has ended, ending in
+        ``.safetensors``.
     device : str
         Torch device.
     overwrite : bool
         Whether an existing ``output`` may be replaced.
+    resume : bool, optional
+        ``True`` goes on with the training in the folder, which has to be there; ``False`` begins
+        anew and deletes it. By default a training that is there is gone on with, else one begins.
+    tensorboard : bool
+        Whether to keep curves for TensorBoard in the folder, too.
     on_step : callable
         Called with the number of steps done and the loss.
     on_validation : callable
@@ -120,30 +157,74 @@ def train(
     Raises
     ------
     InputError
-        If a setting or a file cannot be used, or the folder holds a training with other settings.
+        If a setting or a file cannot be used, or the folder holds a training with other settings
+        and ``resume`` is not false.
+
+    Notes
+    -----
+    Processes that ``torchrun`` started train together; the first one writes.
     """
     chosen = settings if isinstance(settings, AnyTraining) else training_settings(settings)
     home = Path(folder)
+    _check_places(home, output, overwrite=overwrite)
+    find_device(device)
+    check_resumable(home, resume=resume)
+    with joined_team(device) as team:
+        training, source = _prepared(chosen, home, device, team, fresh=resume is False)
+        record = TrainingRecord(
+            training, source, on_validation, tensorboard=tensorboard, processes=team.size
+        )
+        _make_room(home, team, fresh=resume is False)
+        watch = record if team.writes else _ignore
+        steps = on_step if team.writes else _ignore
+        if isinstance(training, RefinementTrainer):
+            best = training.run(on_movie, steps, watch)
+        else:
+            best = training.run(steps, watch)
+        if output is None:
+            return best
+        if team.writes:
+            with written_whole(output, overwrite=overwrite) as partial:
+                shutil.copyfile(best, partial)
+    return Path(output)
+
+
+def _check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
+    """Refuse places where nothing can be written, before any work is done."""
     if home.exists() and not home.is_dir():
         raise InputError(f"'{home}' is a file; give a folder for the training")
     if output is not None and Path(output).suffix != ".safetensors":
         raise InputError(f"'{output}' would be a network; end its name in .safetensors")
     if output is not None:
         check_writable(output, overwrite=overwrite)
-    find_device(device)
-    if isinstance(chosen, RefinementTraining):
-        refiner = RefinementTrainer(chosen, home, device)
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing: of several processes one reports."""
+
+
+def _prepared(
+    settings: AnyTraining, home: Path, device: str, team: Team, *, fresh: bool
+) -> tuple[Trainer | RefinementTrainer, ExampleSource | None]:
+    """Return a training that is ready to run, and where its examples come from."""
+    if isinstance(settings, TrainingSettings):
+        source = _example_source(settings)
+        return Trainer(settings, source, home, device, team, resume=not fresh), source
+    if team.size > 1:
+        raise InputError(
+            f"a refiner is trained by one process, not by {team.size}; start it without torchrun"
+        )
+    return RefinementTrainer(settings, home, device, resume=not fresh), None
+
+
+def _make_room(home: Path, team: Team, *, fresh: bool) -> None:
+    """Make the folder, empty of an earlier training where one begins anew."""
+    team.wait()  # until every process has read what is there
+    if team.writes:
         home.mkdir(parents=True, exist_ok=True)
-        best = refiner.run(on_movie, on_step, on_validation)
-    else:
-        source = _example_source(chosen)
-        home.mkdir(parents=True, exist_ok=True)
-        best = Trainer(chosen, source, home, device).run(on_step, on_validation)
-    if output is None:
-        return best
-    with written_whole(output, overwrite=overwrite) as partial:
-        shutil.copyfile(best, partial)
-    return Path(output)
+        if fresh:
+            clear_training(home)
+    team.wait()
 
 
 def _example_source(settings: TrainingSettings) -> ExampleSource:

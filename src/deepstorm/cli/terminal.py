@@ -15,7 +15,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-Update = Callable[[int, int, str], None]
+# Done, of all (None where that is not known), note.
+Update = Callable[[int, int | None, str], None]
 
 results = Console()
 messages = Console(stderr=True)
@@ -111,7 +112,7 @@ def _updates(display: Progress, label: str, unit: str, *, shown: bool) -> Update
     index = display.add_task(label, total=None, start=shown, visible=shown, note="", unit=unit)
     task = display.tasks[index]
 
-    def update(done: int, total: int, note: str = "") -> None:
+    def update(done: int, total: int | None, note: str = "") -> None:
         if not task.started:
             display.start_task(index)
         rate = f"{done / task.elapsed:.1f} {unit}/s" if task.elapsed else ""

@@ -1,18 +1,30 @@
-"""What a training keeps in its folder: its state, and the best network so far."""
+"""What a training keeps in its folder: its state, its record, and the best network so far."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.training.learner import Learner
+from deepstorm.training.loss_log import LOSSES_NAME, TENSORBOARD_FOLDER
 from deepstorm.training.state import read_state, write_state
 
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
+CURVES_NAME = "losses.png"
+REPORT_NAME = "report.html"
+# What a training that begins anew does not keep; the movies for a refiner stay.
+OF_ONE_TRAINING = (STATE_NAME, BEST_NAME, LOSSES_NAME, CURVES_NAME, REPORT_NAME)
+# Settings that differ are named up to this many.
+MOST_NAMED = 4
 
 
 def save_state(folder: Path, learner: Learner, settings: Settings) -> None:
@@ -34,10 +46,37 @@ def restore(folder: Path, learner: Learner, settings: Settings) -> None:
     state = read_state(path)
     if not _same_settings(state.settings, settings):
         raise InputError(
-            f"'{folder}' holds a training with other settings; "
-            "choose another folder or the same settings"
+            f"'{folder}' holds a training with other settings{_differing(state.settings, settings)}"
+            "; choose another folder or the same settings, or begin anew with --no-resume, which "
+            "deletes what is there"
         )
     learner.take_up(state, path)
+
+
+def check_resumable(folder: Path, *, resume: bool | None) -> None:
+    """Refuse to go on where there is nothing to go on from.
+
+    Raises
+    ------
+    InputError
+        If ``resume`` is true and the folder holds no state.
+    """
+    if resume and not (folder / STATE_NAME).exists():
+        raise InputError(
+            f"'{folder}' holds no training to go on with; check its name, or leave --resume out to "
+            "begin one there"
+        )
+
+
+def clear_training(folder: Path) -> None:
+    """Delete what an earlier training left, the state first: nothing may go on from half of it.
+
+    Files of other names stay, and so do the movies for a refiner.
+    """
+    for name in OF_ONE_TRAINING:
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder / TENSORBOARD_FOLDER)
 
 
 def best_network(folder: Path) -> Path:
@@ -63,3 +102,25 @@ def _same_settings(text: str, settings: Settings) -> bool:
         return type(settings).model_validate_json(text) == settings
     except ValidationError:
         return False
+
+
+def _differing(text: str, settings: Settings) -> str:
+    """Say which settings differ, as ``' (steps: 10 there, 20 now)'``; nothing if unclear."""
+    try:
+        there = type(settings).model_validate_json(text).model_dump(mode="json")
+    except ValidationError:
+        return ""
+    found, now = dict(_leaves(there)), dict(_leaves(settings.model_dump(mode="json")))
+    names = [name for name in found | now if found.get(name) != now.get(name)]
+    words = [f"{n}: {found.get(n, 'none')} there, {now.get(n, 'none')} now" for n in names]
+    more = [f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
+    return f" ({'; '.join(words[:MOST_NAMED] + more)})"
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted names of settings and their values."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, json.dumps(value)

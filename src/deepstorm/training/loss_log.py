@@ -1,13 +1,14 @@
-"""The losses of a training: a table, and curves in TensorBoard where that is installed."""
+"""The losses of a training: a table, and curves in TensorBoard where they are asked for."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepstorm.errors import MissingExtraError
 from deepstorm.files import written_whole
 
 LOSSES_NAME = "losses.csv"
@@ -40,7 +41,7 @@ class Progress:
 
 
 def log_losses(folder: Path, progress: Progress) -> None:
-    """Add a validation to the records in a training's folder.
+    """Add a validation to the table in a training's folder.
 
     Lines that a killed run left from this step on are replaced.
     """
@@ -52,8 +53,12 @@ def log_losses(folder: Path, progress: Progress) -> None:
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file).writerows([LOSSES_HEADER, *before, row])
-    with contextlib.suppress(ImportError):
-        _log_to_tensorboard(folder / TENSORBOARD_FOLDER, progress)
+
+
+def read_losses(folder: Path) -> list[tuple[int, float, float, float]]:
+    """Return (step, training loss, validation loss, rate) of each validation so far."""
+    rows = _read_losses(folder / LOSSES_NAME)
+    return [(int(row[0]), float(row[1]), float(row[2]), float(row[3])) for row in rows]
 
 
 def _read_losses(path: Path) -> Iterator[list[str]]:
@@ -66,11 +71,32 @@ def _read_losses(path: Path) -> Iterator[list[str]]:
                 yield row
 
 
-def _log_to_tensorboard(folder: Path, progress: Progress) -> None:
-    """Add the figures to the curves, hiding what a killed run left from this step on."""
+def check_tensorboard() -> None:
+    """Make sure that curves can be written for TensorBoard, before any work is done.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except ImportError:
+        raise MissingExtraError("curves for TensorBoard", "tensorboard") from None
+
+
+def log_to_tensorboard(folder: Path, progress: Progress) -> None:
+    """Add a validation to the curves, hiding what a killed run left from this step on.
+
+    Raises
+    ------
+    MissingExtraError
+        If TensorBoard is not installed.
+    """
+    check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder), purge_step=progress.step) as writer:
+    with SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=progress.step) as writer:
         writer.add_scalar("loss/training", progress.training_loss, progress.step)
         writer.add_scalar("loss/validation", progress.validation_loss, progress.step)
         writer.add_scalar("learning rate", progress.rate, progress.step)

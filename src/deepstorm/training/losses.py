@@ -69,6 +69,10 @@ class BlurredSpikesLoss(Settings):
         difference = rows @ (output - SPIKE_HEIGHT * spikes) @ columns
         return difference.square().mean() + self.l1_weight * output.abs().mean()
 
+    def weight(self, spikes: Tensor) -> Tensor:
+        """Return what the loss is a mean over, for means of several batches: pixels."""
+        return spikes.new_tensor(float(spikes.numel()))
+
 
 class SpikeCrossEntropyLoss(Settings):
     """Cross-entropy between log-odds and occupied pixels, in nats per occupied pixel of the batch.
@@ -82,7 +86,11 @@ class SpikeCrossEntropyLoss(Settings):
         """Return the loss of log-odds against spike counts, both (batch, 1, y, x)."""
         occupied = spikes.clamp(max=1)
         total = functional.binary_cross_entropy_with_logits(output, occupied, reduction="sum")
-        return total / occupied.sum().clamp(min=1)
+        return total / self.weight(spikes)
+
+    def weight(self, spikes: Tensor) -> Tensor:
+        """Return what the loss is a mean over, for means of several batches: occupied pixels."""
+        return spikes.clamp(max=1).sum().clamp(min=1)
 
 
 Loss = Annotated[BlurredSpikesLoss | SpikeCrossEntropyLoss, Field(discriminator="kind")]

@@ -25,9 +25,11 @@ from deepstorm.models.refinement import RefinementSettings, Refiner
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.crops import Crops
 from deepstorm.training.examples import TRAINING, VALIDATION
-from deepstorm.training.folder import BEST_NAME, best_network, restore, save_state
+from deepstorm.training.folder import BEST_NAME, best_network, restore
 from deepstorm.training.learner import Learner, finite, seeded
+from deepstorm.training.loop import OnStep, OnValidation, run_course
 from deepstorm.training.loss_log import Progress, log_losses
+from deepstorm.training.pace import Pace
 from deepstorm.training.schedules import CosineSchedule
 from deepstorm.training.summed_movies import (
     KeptMovie,
@@ -67,7 +69,12 @@ class RefinementTraining(Settings):
         Added to a crop's sum of squared truth, by which its error is divided: crops with hardly
         any emitters weigh little.
     steps : int
-        Number of batches.
+        Number of batches, where no time is given.
+    time_budget_s : float
+        Seconds that the training may take; the number of batches is found from the speed of the
+        first ones. 0 for ``steps``, however long they take.
+    patience : int
+        Validations without improvement after which the training ends; 0 for none.
     precision : str
         ``bfloat16`` computes convolutions in bfloat16 and keeps weights in float32.
     averaging : float
@@ -92,6 +99,8 @@ class RefinementTraining(Settings):
     batch_size: int = Field(8, ge=1)
     loss_floor: float = Field(20.0, gt=0)
     steps: int = Field(2000, ge=1)
+    time_budget_s: float = Field(0.0, ge=0)
+    patience: int = Field(0, ge=0)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     averaging: float = Field(0.99, ge=0, lt=1)
     gradient_limit: float = Field(1.0, ge=0)
@@ -133,6 +142,8 @@ class RefinementTrainer:
         some of them.
     device : str
         Torch device.
+    resume : bool
+        Whether to go on from a state in the folder; else it plays no part, and is replaced.
 
     Raises
     ------
@@ -141,7 +152,14 @@ class RefinementTrainer:
         state, or the network takes no frames of the examples' size.
     """
 
-    def __init__(self, settings: RefinementTraining, folder: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        settings: RefinementTraining,
+        folder: Path,
+        device: str = "cpu",
+        *,
+        resume: bool = True,
+    ) -> None:
         self.settings = settings
         self.folder = folder
         self.device = find_device(device)
@@ -161,13 +179,19 @@ class RefinementTrainer:
             self.refiner = settings.refinement.build().to(self.device)
         self.refiner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learner = Learner(self.refiner, settings.averaging, settings.gradient_limit)
-        restore(folder, self.learner, settings)
+        if resume:
+            restore(folder, self.learner, settings)
+        self.pace = Pace(settings, self.learner.history, device=self.device)
+        # Known once the movies are there.
+        self._crops: Crops
+        self._held_back: list[KeptMovie] = []
+        self._gathered = math.nan
 
     def run(
         self,
         on_movie: Callable[[int, int], None] = lambda done, total: None,
-        on_step: Callable[[int, float], None] = lambda step, loss: None,
-        on_validation: Callable[[Progress], None] = lambda progress: None,
+        on_step: OnStep = lambda step, loss: None,
+        on_validation: OnValidation = lambda progress: None,
     ) -> Path:
         """Train to the end; return the file of the network with the refiner that was best.
 
@@ -186,21 +210,11 @@ class RefinementTrainer:
             If a loss is not a finite number, or a file in the folder is damaged or cannot be
             written.
         """
-        movies, held_back = self._movies(on_movie)
-        gathered = _mean([_nmse(*self._whole(movie)) for movie in held_back])
-        crops = self._crops(movies)
-        settings, history = self.settings, self.learner.history
-        began = saved = time.monotonic()
-        while history.step < settings.steps:
-            loss = self._step(crops)
-            on_step(history.step, loss)
-            due = history.step % settings.validate_every == 0 or history.step == settings.steps
-            progress = self._validate(held_back, gathered, began) if due else None
-            if due or time.monotonic() - saved > settings.checkpoint_every_s:
-                save_state(self.folder, self.learner, self.settings)
-                saved = time.monotonic()
-            if progress is not None:
-                on_validation(progress)
+        movies, self._held_back = self._movies(on_movie)
+        self._gathered = _mean([_nmse(*self._whole(movie)) for movie in self._held_back])
+        self._crops = self._crops_of(movies)
+        every_s = self.settings.checkpoint_every_s
+        run_course(self, self.folder, self.settings, every_s, on_step, on_validation)
         return best_network(self.folder)
 
     def _check_sides(self) -> None:
@@ -228,10 +242,19 @@ class RefinementTrainer:
                 if not path.exists():
                     keep_movie(path, self.source.movie(index, stream), self.source.origin)
                 found[stream].append(find_movie(path, self.source.origin))
+                self._check_time()
                 on_movie(sum(map(len, found.values())), sum(counts.values()))
         return found[TRAINING], found[VALIDATION]
 
-    def _crops(self, movies: list[KeptMovie]) -> Crops:
+    def _check_time(self) -> None:
+        budget_s = self.settings.time_budget_s
+        if budget_s and self.pace.used_s > budget_s:
+            raise InputError(
+                f"the {budget_s:.0f} s that the training may take passed while its movies were "
+                "made; they are kept: the same command goes on with them"
+            )
+
+    def _crops_of(self, movies: list[KeptMovie]) -> Crops:
         return Crops(
             movies,
             self.settings.seed,
@@ -241,10 +264,10 @@ class RefinementTrainer:
             step_px=Refiner.divisor,
         )
 
-    def _step(self, crops: Crops) -> float:
+    def step(self) -> float:
         """Learn from one batch; return its loss."""
         history, schedule = self.learner.history, self.settings.schedule
-        batch = crops.batch(history.step)
+        batch = self._crops.batch(history.step)
         sums, truth, counted = (
             torch.from_numpy(part).to(self.device)
             for part in (batch.sums, batch.truth, batch.counted)
@@ -252,7 +275,7 @@ class RefinementTrainer:
         image = self._refined(sums)
         loss = relative_squared_error(image, truth, counted, self.settings.loss_floor)
         value = finite(float(loss.detach()), history.step + 1)
-        rate = schedule.rate(history.step, self.settings.steps, history.validation_losses)
+        rate = schedule.rate(history.step, self.pace.steps, history.validation_losses)
         self.learner.step(loss, rate)
         return value
 
@@ -268,31 +291,39 @@ class RefinementTrainer:
         return planes[:, 1:2], planes[:, 3:]
 
     @torch.no_grad()
-    def _validate(self, movies: list[KeptMovie], gathered: float, began: float) -> Progress:
+    def validate(self) -> Progress:
         """Score the averaged weights, keep them if they are the best so far, and log."""
         history = self.learner.history
         with self.learner.averaged():
-            nmse = finite(_mean([self._refined_nmse(movie) for movie in movies]), history.step)
+            errors = [self._refined_nmse(movie) for movie in self._held_back]
+            nmse = finite(_mean(errors), history.step)
             best = nmse < min(history.validation_losses, default=math.inf)
             history.validation_losses.append(nmse)
             if best:
-                self._save_best(gathered)
+                self._save_best()
         progress = Progress(
             step=history.step,
             training_loss=_mean(history.recent_losses),
             validation_loss=nmse,
             rate=self.learner.optimizer.param_groups[0]["lr"],
-            elapsed_s=time.monotonic() - began,
+            elapsed_s=self.pace.elapsed_s,
         )
         history.recent_losses.clear()
         log_losses(self.folder, progress)
         return progress
 
+    @torch.no_grad()
+    def trial(self) -> float:
+        """Return how many seconds a validation takes, by a part of one."""
+        began = time.monotonic()
+        self._refined_nmse(self._held_back[0])
+        return (time.monotonic() - began) * len(self._held_back)
+
     def _refined_nmse(self, movie: KeptMovie) -> float:
         planes = torch.from_numpy(movie.read(-1))[None].to(self.device)
         return _nmse(self._refined(planes[:, :3]), planes[:, 3:])
 
-    def _save_best(self, gathered: float) -> None:
+    def _save_best(self) -> None:
         """Write the network with the refiner as it is now."""
         history, every = self.learner.history, self.settings.validate_every
         steps = [min(every * (i + 1), history.step) for i in range(len(history.validation_losses))]
@@ -300,7 +331,7 @@ class RefinementTrainer:
             "settings": self.settings.model_dump(mode="json"),
             "step": history.step,
             "refined_nmse_percent": 100 * history.validation_losses[-1],
-            "gathered_nmse_percent": 100 * gathered,
+            "gathered_nmse_percent": 100 * self._gathered,
             "curve": [
                 [step, 100 * nmse]
                 for step, nmse in zip(steps, history.validation_losses, strict=True)

@@ -22,6 +22,7 @@ from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import IntArray, Localizations
 from deepstorm.training.examples import TRAINING, Batch
+from deepstorm.training.plausibility import check_positions
 
 
 def paper_simulation() -> SimulationSettings:
@@ -132,7 +133,8 @@ class RegionExamples(Settings):
         Raises
         ------
         InputError
-            If frames are too few, too small, or hold too few emitters.
+            If frames are too few, too small, or hold too few emitters, or the positions do not
+            belong to the given frames.
         """
         known = acquisition if acquisition is not None else self._simulate(seed)
         count, height, width = known.frames.shape
@@ -141,6 +143,8 @@ class RegionExamples(Settings):
                 f"the training movie has {count} frames of {height} × {width} pixels; expected at "
                 f"least 2 frames, none smaller than the regions of {self.region_px} pixels"
             )
+        if acquisition is not None:
+            check_positions(known.frames, known.emitters, known.pixel_size_nm)
         rng = np.random.default_rng([seed, 1])
         held_back = min(max(round(self.validation_fraction * count), 1), count - 1)
         order = rng.permutation(count)

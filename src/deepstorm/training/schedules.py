@@ -10,6 +10,9 @@ from pydantic import Field
 
 from deepstorm.config import Settings
 
+# A training is at least so many times as long as its rise, however short: the fall makes networks.
+SHORTEST_FALL = 5
+
 
 class CosineSchedule(Settings):
     """Rise linearly, then fall along half a cosine.
@@ -19,7 +22,7 @@ class CosineSchedule(Settings):
     peak_rate, final_rate : float
         Learning rates after the rise and at the end.
     warmup_steps : int
-        Length of the rise.
+        Length of the rise; at most a fifth of all steps.
     """
 
     kind: Literal["cosine"] = "cosine"
@@ -29,9 +32,10 @@ class CosineSchedule(Settings):
 
     def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
         """Return the learning rate of a step (from 0) out of ``steps``."""
-        if step < self.warmup_steps:
-            return self.peak_rate * (step + 1) / self.warmup_steps
-        progress = (step - self.warmup_steps) / max(steps - self.warmup_steps, 1)
+        rise = min(self.warmup_steps, max(steps // SHORTEST_FALL, 1))
+        if step < rise:
+            return self.peak_rate * (step + 1) / rise
+        progress = (step - rise) / max(steps - rise, 1)
         fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         return self.final_rate + (self.peak_rate - self.final_rate) * fall
 

@@ -27,11 +27,21 @@ class History:
         All so far.
     recent_losses : list of float
         Training losses since the last validation.
+    used_s : float
+        Seconds that the training had taken when its state was kept.
+    planned_steps : int
+        Steps that fit into the time allowed, found from the speed of the first ones; 0 where none
+        is allowed or the number is not known yet.
+    is_out_of_time : bool
+        Whether the training has ended because its time was used up.
     """
 
     step: int = 0
     validation_losses: list[float] = field(default_factory=list)
     recent_losses: list[float] = field(default_factory=list)
+    used_s: float = 0.0
+    planned_steps: int = 0
+    is_out_of_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,9 @@ def write_state(path: Path, state: State) -> None:
         "step": str(state.history.step),
         "validation_losses": json.dumps(state.history.validation_losses),
         "recent_losses": json.dumps(state.history.recent_losses),
+        "used_s": str(state.history.used_s),
+        "planned_steps": str(state.history.planned_steps),
+        "is_out_of_time": str(int(state.history.is_out_of_time)),
     }
     plain = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
     with written_whole(path, overwrite=True) as partial:
@@ -99,6 +112,10 @@ def read_state(path: Path) -> State:
             step=int(metadata["step"]),
             validation_losses=json.loads(metadata["validation_losses"]),
             recent_losses=json.loads(metadata["recent_losses"]),
+            # States that older versions left do not say how long they took.
+            used_s=float(metadata.get("used_s", 0)),
+            planned_steps=int(metadata.get("planned_steps", 0)),
+            is_out_of_time=metadata.get("is_out_of_time", "0") == "1",
         )
         return State(metadata["settings"], history, tensors)
     except (SafetensorError, OSError, KeyError, ValueError):

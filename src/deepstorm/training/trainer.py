@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from deepstorm.config import Settings
@@ -29,16 +28,23 @@ from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.models.scaling import PhotonScaling, Scaling
 from deepstorm.models.zoo import find_network
+from deepstorm.training.ahead import ExamplesAhead
+from deepstorm.training.composites import CompositeExamples
+from deepstorm.training.distributed import ALONE, Team
 from deepstorm.training.examples import VALIDATION, Batch, ExampleSource, SimulatedExamples
-from deepstorm.training.folder import BEST_NAME, STATE_NAME, best_network, restore, save_state
+from deepstorm.training.folder import BEST_NAME, STATE_NAME, best_network, restore
 from deepstorm.training.learner import Learner, finite, seeded
+from deepstorm.training.loop import OnStep, OnValidation, run_course
 from deepstorm.training.loss_log import Progress, log_losses
 from deepstorm.training.losses import Loss, SpikeCrossEntropyLoss
+from deepstorm.training.pace import Pace
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule, Schedule
 from deepstorm.training.state import History
 
-Examples = Annotated[SimulatedExamples | RegionExamples, Field(discriminator="kind")]
+Examples = Annotated[
+    SimulatedExamples | RegionExamples | CompositeExamples, Field(discriminator="kind")
+]
 
 
 class TrainingSettings(Settings):
@@ -51,7 +57,12 @@ class TrainingSettings(Settings):
     seed : int
         Decides initial weights and examples.
     steps : int
-        Number of batches.
+        Number of batches, where no time is given.
+    time_budget_s : float
+        Seconds that the training may take; the number of batches is found from the speed of the
+        first ones. 0 for ``steps``, however long they take.
+    patience : int
+        Validations without improvement after which the training ends; 0 for none.
     precision : str
         ``bfloat16`` computes convolutions in bfloat16 and keeps weights in float32.
     averaging : float
@@ -71,6 +82,8 @@ class TrainingSettings(Settings):
     name: str = Field("native", min_length=1, max_length=200)
     seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(10_000, ge=1)
+    time_budget_s: float = Field(0.0, ge=0)
+    patience: int = Field(0, ge=0)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     averaging: float = Field(0.999, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
@@ -114,6 +127,10 @@ class Trainer:
         Holds the state, the best network so far and the losses; continued if it has a state.
     device : str
         Torch device.
+    team : Team
+        The processes that train it together.
+    resume : bool
+        Whether to go on from a state in the folder; else it plays no part, and is replaced.
 
     Raises
     ------
@@ -123,20 +140,32 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: TrainingSettings, source: ExampleSource, folder: Path, device: str = "cpu"
+        self,
+        settings: TrainingSettings,
+        source: ExampleSource,
+        folder: Path,
+        device: str = "cpu",
+        team: Team = ALONE,
+        *,
+        resume: bool = True,
     ) -> None:
         self.settings = settings
         self.source = source
         self.folder = folder
+        self.team = team
         self.device = find_device(device)
-        resumed = (folder / STATE_NAME).exists()
+        resumed = resume and (folder / STATE_NAME).exists()
         self.network = _new_network(settings, started=resumed).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_sides()
         self.learner = Learner(
             self.network, settings.averaging, settings.gradient_limit, settings.weight_decay
         )
-        restore(folder, self.learner, settings)
+        if resumed:
+            restore(folder, self.learner, settings)
+        self.pace = Pace(settings, self.history, team, self.device)
+        self._joined = team.wrapped(self.network)
+        self._examples = source if self.device.type == "cpu" else ExamplesAhead(source)
 
     @property
     def history(self) -> History:
@@ -158,8 +187,8 @@ class Trainer:
 
     def run(
         self,
-        on_step: Callable[[int, float], None] = lambda step, loss: None,
-        on_validation: Callable[[Progress], None] = lambda progress: None,
+        on_step: OnStep = lambda step, loss: None,
+        on_validation: OnValidation = lambda progress: None,
     ) -> Path:
         """Train to the end and return the file of the network that was best on validation.
 
@@ -175,52 +204,32 @@ class Trainer:
         InputError
             If a loss is not a finite number, or a file in the folder cannot be written.
         """
-        began = saved = time.monotonic()
-        while self.history.step < self.settings.steps:
-            loss = self._step()
-            on_step(self.history.step, loss)
-            if self._validation_is_due():
-                progress = self._validate(began)
-                save_state(self.folder, self.learner, self.settings)
-                saved = time.monotonic()
-                on_validation(progress)
-            elif time.monotonic() - saved > self.settings.checkpoint_every_s:
-                save_state(self.folder, self.learner, self.settings)
-                saved = time.monotonic()
+        every_s = self.settings.checkpoint_every_s
+        run_course(self, self.folder, self.settings, every_s, on_step, on_validation, self.team)
+        self.team.wait()
         return best_network(self.folder)
 
-    def _validation_is_due(self) -> bool:
-        step = self.history.step
-        return step % self.settings.validate_every == 0 or step == self.settings.steps
-
-    def _step(self) -> float:
+    def step(self) -> float:
         """Do one step of the optimizer and return its loss."""
-        history, settings = self.history, self.settings
-        rate = settings.schedule.rate(history.step, settings.steps, history.validation_losses)
+        history = self.history
+        rate = self.settings.schedule.rate(history.step, self.pace.steps, history.validation_losses)
         self.network.train()
-        loss = self._loss(self.source.batch(history.step))
-        value = finite(float(loss.detach()), history.step + 1)
-        self.learner.step(loss, rate)
+        batch = self.team.share(self._examples.batch(history.step))
+        loss, weight = self._loss(batch, self._joined)
+        followed, whole = self.team.shared_loss(loss, weight)
+        value = finite(whole, history.step + 1)
+        self.learner.step(followed, rate, value)
         return value
 
-    def _loss(self, batch: Batch) -> Tensor:
-        frames = torch.from_numpy(batch.frames).to(self.device, memory_format=torch.channels_last)
-        spikes = torch.from_numpy(batch.spikes).to(self.device)
-        reduced = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            output = self.network(frames)
-        return self.settings.loss(output.float(), spikes)
-
     @torch.no_grad()
-    def _validate(self, began: float) -> Progress:
+    def validate(self) -> Progress:
         """Score the averaged weights, keep them if they are the best so far, and log."""
-        history = self.history
-        batches = range(self.settings.validation_batches)
+        history, team = self.history, self.team
+        batches = range(team.rank, self.settings.validation_batches, team.size)
         self.network.eval()
         with self.learner.averaged():
-            losses = [float(self._loss(self.source.batch(i, VALIDATION))) for i in batches]
-            loss = finite(sum(losses) / len(losses), history.step)
-            if loss < min(history.validation_losses, default=math.inf):
+            loss = finite(team.mean([self._score(i) for i in batches], self.device), history.step)
+            if loss < min(history.validation_losses, default=math.inf) and team.writes:
                 self._save_best(loss)
         history.validation_losses.append(loss)
         progress = Progress(
@@ -228,11 +237,35 @@ class Trainer:
             training_loss=sum(history.recent_losses) / len(history.recent_losses),
             validation_loss=loss,
             rate=self.learner.optimizer.param_groups[0]["lr"],
-            elapsed_s=time.monotonic() - began,
+            elapsed_s=self.pace.elapsed_s,
         )
         history.recent_losses.clear()
-        log_losses(self.folder, progress)
+        if team.writes:
+            log_losses(self.folder, progress)
         return progress
+
+    @torch.no_grad()
+    def trial(self) -> float:
+        """Return how many seconds a validation takes, by a part of one."""
+        self.network.eval()
+        self._score(0)  # the first one is slower
+        began = time.monotonic()
+        self._score(0)
+        return (time.monotonic() - began) * self.settings.validation_batches
+
+    def _score(self, index: int) -> float:
+        """Return the loss of a validation batch."""
+        return float(self._loss(self.source.batch(index, VALIDATION), self.network)[0])
+
+    def _loss(self, batch: Batch, network: nn.Module) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, and what it is a mean over."""
+        frames = torch.from_numpy(batch.frames).to(self.device, memory_format=torch.channels_last)
+        spikes = torch.from_numpy(batch.spikes).to(self.device)
+        reduced = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            output = network(frames)
+        loss = self.settings.loss
+        return loss(output.float(), spikes), loss.weight(spikes)
 
     def _save_best(self, loss: float) -> None:
         record: dict[str, Any] = {
@@ -242,6 +275,8 @@ class Trainer:
             "curve": [*self._curve(), [self.history.step, loss]],
             "torch_version": torch.__version__,
         }
+        if self.history.planned_steps:
+            record["planned_steps"] = self.history.planned_steps
         card = NetworkCard(
             name=self.settings.name,
             network=self.settings.network,
