@@ -7,8 +7,10 @@ import pytest
 
 from deepstorm.api.simulate import simulate, simulation_settings
 from deepstorm.errors import InputError
+from deepstorm.io.images import write_image
 from deepstorm.io.localizations import read_localizations, write_localizations
 from deepstorm.io.movies import open_movie
+from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations
@@ -71,3 +73,21 @@ def test_nothing_is_simulated_when_an_output_is_in_the_way(tmp_path: Path) -> No
         simulate(SMALL, movie=tmp_path / "movie.tif", truth=truth)
     assert truth.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [truth]
+
+
+def test_emitters_blink_where_an_image_has_them(tmp_path: Path) -> None:
+    image = np.zeros((40, 60), np.float32)
+    image[10:13, 50] = 2.0
+    path = tmp_path / "image.tif"
+    write_image(path, image, 40.0)
+    truth = simulate(SMALL.model_copy(update={"scene": ImageScene(path=str(path))})).truth
+    assert len(truth) > 50
+    assert 2000 <= truth.x_nm.min() < truth.x_nm.max() <= 2040
+    assert 400 <= truth.y_nm.min() < truth.y_nm.max() <= 520
+
+
+def test_an_image_without_pixel_size_is_no_scene(tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.ones((4, 4), np.float32))
+    scene = ImageScene(path=str(tmp_path / "image.npy"))
+    with pytest.raises(InputError, match="how large its pixels are"):
+        simulate(SMALL.model_copy(update={"scene": scene}))

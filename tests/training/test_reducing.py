@@ -19,7 +19,9 @@ SHAPE = NativeNetworkSettings(width=4, deep_width=8)
 
 @pytest.fixture
 def source() -> ExampleSource:
-    return SimulatedExamples(patch_px=8, scenes=2, frames_per_scene=1).prepare(PhotonScaling(), 8, 1)
+    return SimulatedExamples(patch_px=8, scenes=2, frames_per_scene=1).prepare(
+        PhotonScaling(), 8, 1
+    )
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def reconstruct(
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         if pixel_size_nm is None and known is not None:
             pixel_size_nm = known.pixel_size_nm
-        pixel_nm = _known_pixel_size(selected, pixel_size_nm)
+        pixel_nm = known_pixel_size(selected, pixel_size_nm)
         _check_windows(windows, outputs, selected.shape[0])
         calibrations: list[Calibration] = []
         reconstructor, network_record = _open_network(network, pixel_nm, device, upsampling, engine)
@@ -210,7 +210,7 @@ def _check_windows(windows: Windows | None, outputs: Outputs | None, total_frame
         )
 
 
-def _known_pixel_size(movie: Movie, given_nm: float | None) -> float:
+def known_pixel_size(movie: Movie, given_nm: float | None) -> float:
     """Return the size of a camera pixel that was given, or else what the file says."""
     if given_nm is not None:
         low, high = CREDIBLE_PIXEL_NM

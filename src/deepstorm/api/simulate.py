@@ -12,9 +12,12 @@ import numpy.typing as npt
 
 from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.config import read_settings, validated
+from deepstorm.errors import InputError
 from deepstorm.files import check_writable
+from deepstorm.io.images import read_image
 from deepstorm.io.localizations import read_localizations, write_localizations
 from deepstorm.io.movies import write_movie
+from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 
@@ -107,7 +110,7 @@ def simulate(
         If a setting cannot be used or a file not be written.
     """
     chosen = settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
-    chosen = with_psf_read(chosen)
+    chosen = with_image_read(with_psf_read(chosen))
     for path in (movie, truth):
         if path is not None:
             check_writable(path, overwrite=overwrite)
@@ -127,6 +130,31 @@ def simulate(
             overwrite=overwrite,
         )
     return Simulation(decided.truth, frames)
+
+
+def with_image_read(settings: SimulationSettings) -> SimulationSettings:
+    """Return settings whose scene, if it is an image, has been read from its file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used.
+    """
+    scene = settings.scene
+    if not isinstance(scene, ImageScene) or scene.is_read:
+        return settings
+    return settings.model_copy(update={"scene": scene.with_image(*image_with_size(scene.path))})
+
+
+def image_with_size(path: PathLike) -> tuple[npt.NDArray[Any], float]:
+    """Return an image and the size of its pixels in nm, which the file has to tell."""
+    image, pixel_nm = read_image(path)
+    if pixel_nm is None:
+        raise InputError(
+            f"'{path}' does not say how large its pixels are, which a scene needs; save it again "
+            "with its pixel size, as deepstorm reconstruct does"
+        )
+    return image, pixel_nm
 
 
 def _counted(

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
+from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.structures import (
     CurveStructure,
     FieldOfView,
@@ -269,6 +270,12 @@ class MixtureScene(Settings):
 
 
 Scene = Annotated[
-    UniformScene | FilamentScene | ClusterScene | StripeScene | TableScene | MixtureScene,
+    UniformScene
+    | FilamentScene
+    | ClusterScene
+    | StripeScene
+    | TableScene
+    | ImageScene
+    | MixtureScene,
     Field(discriminator="kind"),
 ]

@@ -165,6 +165,43 @@ class PointStructure:
 
 
 @dataclass(frozen=True, slots=True)
+class PixelStructure:
+    """Emitters in the pixels of an image, more where it is brighter.
+
+    Parameters
+    ----------
+    centres : ndarray, shape (pixels, 2)
+        Middles (x, y) of the pixels in nm.
+    weights : ndarray, shape (pixels,)
+        Expected emitters of each, in any unit; at least one is above 0.
+    pixel_size_nm : float
+        Emitters lie anywhere within a pixel.
+    field : FieldOfView
+    """
+
+    centres: Positions
+    weights: npt.NDArray[np.float64]
+    pixel_size_nm: float
+    field: FieldOfView
+
+    @property
+    def footprint_um2(self) -> float:
+        """Area on which as many, spread evenly, would be as dense as around a typical one."""
+        cells = np.floor((self.centres - self.field.low_nm) / FOOTPRINT_WIDTH_NM).astype(np.int64)
+        _, cell = np.unique(cells, axis=0, return_inverse=True)
+        light = np.bincount(cell, self.weights)
+        area_um2 = (FOOTPRINT_WIDTH_NM / 1e3) ** 2 * light.sum() ** 2 / np.square(light).sum()
+        return float(min(area_um2, self.field.area_um2))
+
+    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+        """Draw positions in pixels by their weights."""
+        chosen = rng.choice(len(self.weights), size=n, p=self.weights / self.weights.sum())
+        within = rng.uniform(-0.5, 0.5, (n, 2)) * self.pixel_size_nm
+        positions: Positions = self.centres[chosen] + within
+        return positions
+
+
+@dataclass(frozen=True, slots=True)
 class MixtureStructure:
     """Several structures in one field.
 

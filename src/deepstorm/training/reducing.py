@@ -25,8 +25,8 @@ MOST_CHANGE = 0.005
 def allow_8_bits(path: Path, source: ExampleSource, loss: Loss) -> bool:
     """Note in a network's file the ranges by which engines may compute it in 8 bits.
 
-    They are noted if the loss hardly changes by it, and for networks at camera resolution alone: with
-    the paper's, 8 bits are no faster.
+    They are noted if the loss hardly changes by it, and for networks at camera resolution alone:
+    with the paper's, 8 bits are no faster.
 
     Parameters
     ----------

@@ -42,6 +42,9 @@ from deepstorm.training.summed_movies import (
 MOVIES_FOLDER = "movies"
 STREAM_NAMES = {TRAINING: "training", VALIDATION: "validation"}
 RECORD_KEY = "refinement"
+# Part of a given time in which movies are made, and how many are needed in any case.
+MOVIES_SHARE = 0.45
+FEWEST_MOVIES = 8
 
 
 class RefinementTraining(Settings):
@@ -56,8 +59,12 @@ class RefinementTraining(Settings):
     network : str
         The network whose sums are refined, by embedded name or file. A refiner that it has is
         replaced.
+    start_from : str, optional
+        A network, by embedded name or file, whose refiner is the initial one; drawn from the seed
+        where absent.
     movies, validation_movies : int
-        Simulated movies to learn from, and others to validate on.
+        Simulated movies to learn from, and others to validate on. Where a time is given, fewer are
+        made to learn from if nearly half of it passes with them.
     lengths : tuple of int
         Numbers of frames over which sums are taken, ascending; the last is the whole movie.
     crop_px, margin_px : int
@@ -91,6 +98,7 @@ class RefinementTraining(Settings):
     name: str = Field("refinement", min_length=1, max_length=200)
     seed: int = Field(0, ge=0, lt=2**63)
     network: str = DEFAULT_NETWORK
+    start_from: str | None = None
     movies: int = Field(600, ge=1, le=100_000)
     validation_movies: int = Field(40, ge=1, le=10_000)
     lengths: tuple[int, ...] = (50, 100, 200, 300)
@@ -176,7 +184,7 @@ class RefinementTrainer:
             settings.precision,
         )
         with seeded(settings.seed):
-            self.refiner = settings.refinement.build().to(self.device)
+            self.refiner = _new_refiner(settings).to(self.device)
         self.refiner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learner = Learner(self.refiner, settings.averaging, settings.gradient_limit)
         if resume:
@@ -240,6 +248,8 @@ class RefinementTrainer:
             for index in range(count):
                 path = home / f"{STREAM_NAMES[stream]}-{index:05d}.safetensors"
                 if not path.exists():
+                    if stream == TRAINING and self._has_movies_enough(index):
+                        break
                     keep_movie(path, self.source.movie(index, stream), self.source.origin)
                 found[stream].append(find_movie(path, self.source.origin))
                 self._check_time()
@@ -253,6 +263,15 @@ class RefinementTrainer:
                 f"the {budget_s:.0f} s that the training may take passed while its movies were "
                 "made; they are kept: the same command goes on with them"
             )
+
+    def _has_movies_enough(self, count: int) -> bool:
+        """Tell whether to begin with fewer movies than asked for, for want of time.
+
+        A training that has begun goes on with those that it began with.
+        """
+        budget_s = self.settings.time_budget_s
+        spent = budget_s > 0 and self.pace.used_s > MOVIES_SHARE * budget_s
+        return count >= FEWEST_MOVIES and (spent or self.learner.history.step > 0)
 
     def _crops_of(self, movies: list[KeptMovie]) -> Crops:
         return Crops(
@@ -345,6 +364,27 @@ class RefinementTrainer:
         )
         self.network.refiner = self.refiner
         save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
+
+
+def _new_refiner(settings: RefinementTraining) -> Refiner:
+    """Return the initial refiner."""
+    refiner = settings.refinement.build()
+    if settings.start_from is None:
+        return refiner
+    given = load_network(find_network(settings.start_from))[0].refiner
+    if given is None:
+        raise InputError(
+            f"the network '{settings.start_from}' has no refiner to start from; leave "
+            "'start_from' out, or choose another one"
+        )
+    wanted, found = refiner.state_dict(), given.state_dict()
+    if {n: t.shape for n, t in wanted.items()} != {n: t.shape for n, t in found.items()}:
+        raise InputError(
+            f"the refiner of the network '{settings.start_from}' has other layers than the new "
+            "one; give both the same [refinement]"
+        )
+    refiner.load_state_dict(found)
+    return refiner
 
 
 def relative_squared_error(image: Tensor, truth: Tensor, counted: Tensor, floor: float) -> Tensor:

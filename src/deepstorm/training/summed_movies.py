@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -21,6 +21,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.refinement import SUMS
+from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.simulator import SimulatedMovie, simulate_movie
 from deepstorm.structures import Localizations, histogram_image
@@ -53,6 +54,11 @@ class MovieExamples(SimulatedExamples):
         and teach no more than to leave them alone.
     least_emitters : int
         Movies with fewer, each counted in every frame, are drawn again.
+    structures_path : str, optional
+        A super-resolution image, such as a first reconstruction of the movie that the refiner is
+        for. It is read by the caller, who puts it in place by :meth:`with_structures`.
+    structures_share : float
+        Part of the scenes that show pieces of that image, turned, mirrored and zoomed at random.
     """
 
     scenes: Literal[1] = 1
@@ -61,6 +67,10 @@ class MovieExamples(SimulatedExamples):
     broad: float = Field(0.1, ge=0, le=1)
     uniform_kept: float = Field(0.4, ge=0, le=1)
     least_emitters: int = Field(1200, ge=1)
+    structures_path: str | None = None
+    structures_share: float = Field(0.7, ge=0, le=1)
+
+    _structures: ImageScene | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _shares_are_shares(self) -> MovieExamples:
@@ -71,8 +81,39 @@ class MovieExamples(SimulatedExamples):
             )
         return self
 
+    def with_structures(self, image: npt.ArrayLike, pixel_size_nm: float) -> MovieExamples:
+        """Return a copy whose scenes can show the image of ``structures_path``.
+
+        Parameters
+        ----------
+        image : array_like, shape (y, x)
+        pixel_size_nm : float
+            Size of its pixels in the sample.
+
+        Raises
+        ------
+        InputError
+            If it cannot be a scene, or no path says what it is.
+        """
+        if self.structures_path is None:
+            raise InputError("no image of structures was asked for; set 'structures_path'")
+        filled = self.model_copy()
+        scene = ImageScene(path=self.structures_path)
+        filled._structures = scene.with_image(image, pixel_size_nm)
+        return filled
+
+    def _own_structures(self) -> ImageScene:
+        if self._structures is None:
+            raise InputError(
+                f"the image of structures '{self.structures_path}' has not been read; put it in "
+                "place by with_structures"
+            )
+        return self._structures
+
     def draw_scene(self, rng: np.random.Generator) -> Scene:
         """Draw where the emitters of a movie are."""
+        if self.structures_path is not None and rng.random() < self.structures_share:
+            return self._own_structures().drawn(rng)
         kind = rng.random()
         if kind < self.close_lines:
             return _close_lines(rng)

@@ -1,0 +1,242 @@
+"""``train --like``: a network for one movie, from that movie alone."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.api.calibrate import calibration_record
+from deepstorm.api.reconstruct import MovieSource, known_pixel_size
+from deepstorm.api.simulate import image_with_size
+from deepstorm.api.train import train
+from deepstorm.calibration.assumption import KnownValues
+from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.errors import InputError
+from deepstorm.evaluation.images import nmse_percent
+from deepstorm.files import check_writable, written_whole
+from deepstorm.io.images import write_image
+from deepstorm.io.movies import Movie, open_movie
+from deepstorm.io.selection import Region, SelectedMovie
+from deepstorm.models.devices import DeviceName
+from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.validity import NOMINAL_PIXEL_NM, Conditions
+from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
+from deepstorm.reconstruction.inspection import inspect_frames
+from deepstorm.reconstruction.reconstructor import Reconstructor
+from deepstorm.reconstruction.streaming import sample_frames
+from deepstorm.structures import histogram_image
+from deepstorm.training.likeness import LikeSettings
+from deepstorm.training.loss_log import Progress
+from deepstorm.training.summed_movies import MovieExamples
+
+PathLike = str | os.PathLike[str]
+
+STRUCTURES_NAME = "structures.tif"
+# The movies on which networks are compared are those of another seed than any training's.
+COMPARED_STREAM = 2
+# A difference of this many of its standard errors is taken for one.
+CERTAIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What came of a training for a movie.
+
+    Parameters
+    ----------
+    path : Path
+        The network's file: the new one if it is better, else the one from before.
+    before_percent, after_percent : ndarray, shape (movie,)
+        NMSE of simulated movies that are like the measured one, with the network from before and
+        with the new one.
+    record : dict
+        What was measured of the movie, as :func:`~deepstorm.api.calibrate.calibration_record` has
+        it.
+    """
+
+    path: Path
+    before_percent: npt.NDArray[np.float64]
+    after_percent: npt.NDArray[np.float64]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def improved(self) -> bool:
+        """Whether the new network is better, beyond the chance of which movies were compared."""
+        gain = self.before_percent - self.after_percent
+        error = float(gain.std(ddof=1)) / math.sqrt(len(gain))
+        return bool(gain.mean() > CERTAIN * error)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a person wants to know, by name."""
+        return {
+            "network": str(self.path),
+            "nmse_before_percent": float(self.before_percent.mean()),
+            "nmse_after_percent": float(self.after_percent.mean()),
+            "simulated_movies": len(self.before_percent),
+            "improved": self.improved,
+        }
+
+
+def train_like(
+    movie: MovieSource,
+    output: PathLike,
+    folder: PathLike,
+    settings: LikeSettings | None = None,
+    *,
+    pixel_size_nm: float | None = None,
+    known: KnownValues | None = None,
+    frames: slice | None = None,
+    region: Region | None = None,
+    network: PathLike = DEFAULT_NETWORK,
+    device: DeviceName = "cpu",
+    overwrite: bool = False,
+    resume: bool | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+    on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_movie: Callable[[int, int], None] = lambda done, total: None,
+) -> Adaptation:
+    """Train a network for the conditions of one movie, and keep it if it is better there.
+
+    The movie is calibrated; scenes are simulated that have its optics, light, background and
+    density; the refiner of a network, or both, go on learning from them. Whether that helped is
+    measured on further simulated movies of that kind, which go through the whole reconstruction.
+
+    Parameters
+    ----------
+    movie : path-like, ndarray of shape (frame, y, x), or Movie
+        Counts as the camera gave them.
+    output : path-like
+        The network's file, ending in ``.safetensors``.
+    folder : path-like
+        Holds the states from which a killed training resumes, and their reports.
+    settings : LikeSettings, optional
+    pixel_size_nm : float, optional
+        Size of a camera pixel in the sample; from the file where absent.
+    known : KnownValues, optional
+        What need not be measured of camera and optics.
+    frames : slice, optional
+        Frames to use, from 0.
+    region : Region, optional
+        Camera pixels to use.
+    network : path-like
+        The network to go on from, by embedded name or file.
+    device : str
+        Torch device.
+    overwrite : bool
+        Whether an existing ``output`` may be replaced.
+    resume : bool, optional
+        As for :func:`~deepstorm.api.train.train`.
+    on_stage : callable
+        Called with what begins, in words.
+    on_step, on_validation, on_movie : callable
+        As for :func:`~deepstorm.api.train.train`.
+
+    Returns
+    -------
+    Adaptation
+
+    Raises
+    ------
+    InputError
+        If the movie shows no emitters, or a setting or a file cannot be used.
+    """
+    chosen = settings or LikeSettings()
+    if Path(output).suffix != ".safetensors":
+        raise InputError(f"'{output}' would be a network; end its name in .safetensors")
+    check_writable(output, overwrite=overwrite)
+    home, source = Path(folder), find_network(network)
+    on_stage("looking at the movie")
+    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
+        pixel_nm = known_pixel_size(selected, pixel_size_nm)
+        conditions = _conditions(selected, replace(known or KnownValues(), pixel_size_nm=pixel_nm))
+        home.mkdir(parents=True, exist_ok=True)
+        examples = _examples(chosen, conditions, home, selected, pixel_nm, source)
+    card, tuned = NetworkFile(source).card, source
+    if chosen.trains_network:
+        on_stage("training the network")
+        fitting = chosen.network_training(conditions, card, str(source))
+        tuned = train(
+            fitting,
+            home / "network",
+            device=device,
+            resume=resume,
+            on_step=on_step,
+            on_validation=on_validation,
+        )
+    on_stage("training its refiner")
+    best = train(
+        chosen.refiner_training(examples, card, str(tuned), str(source)),
+        home / "refiner",
+        device=device,
+        resume=resume,
+        on_step=on_step,
+        on_validation=on_validation,
+        on_movie=on_movie,
+    )
+    on_stage("comparing")
+    before, after = (_scores(file, examples, chosen) for file in (source, best))
+    found = Adaptation(Path(output), before, after, calibration_record(conditions.calibration))
+    with written_whole(output, overwrite=overwrite) as partial:
+        shutil.copyfile(best if found.improved else source, partial)
+    return found
+
+
+def _conditions(movie: Movie, known: KnownValues) -> Conditions:
+    """Look at frames spread over a movie."""
+    sample = sample_frames(movie)
+    conditions = inspect_frames(sample, calibrate_frames(sample, known=known), 1)
+    if conditions.has_no_emitters:
+        raise InputError(
+            f"nothing that blinks stands out of the noise in '{movie.name}': there is nothing to "
+            "train for"
+        )
+    return conditions
+
+
+def _examples(
+    settings: LikeSettings,
+    conditions: Conditions,
+    home: Path,
+    movie: Movie,
+    pixel_nm: float,
+    network: Path,
+) -> MovieExamples:
+    """Return the simulated movies' conditions, with the measured one's structures if wanted."""
+    if settings.structures == "any":
+        return settings.examples(conditions, None)
+    path = home / STRUCTURES_NAME
+    if not path.exists():
+        file = NetworkFile(network)
+        result = Reconstructor(file, file.card).reconstruct(movie, pixel_nm)
+        write_image(path, result.image, result.pixel_size_nm)
+    image, image_nm = image_with_size(path)
+    # Scenes are drawn in camera pixels of a nominal size.
+    scaled_nm = image_nm * NOMINAL_PIXEL_NM / pixel_nm
+    return settings.examples(conditions, str(path)).with_structures(image, scaled_nm)
+
+
+def _scores(
+    network: Path, examples: MovieExamples, settings: LikeSettings
+) -> npt.NDArray[np.float64]:
+    """Return the NMSE of simulated movies, told nothing but their pixel size."""
+    file = NetworkFile(network)
+    reconstructor = Reconstructor(file, file.card)
+    scores = []
+    for index in range(settings.compared_movies):
+        rng = np.random.default_rng([settings.seed, COMPARED_STREAM, index])
+        drawn = examples.draw_movie(rng)
+        frames = np.concatenate(list(drawn.frames()))
+        with open_movie(frames) as movie:
+            result = reconstructor.reconstruct(movie, drawn.settings.pixel_size_nm)
+        truth = histogram_image(drawn.truth, result.image.shape, result.pixel_size_nm)
+        scores.append(nmse_percent(result.image, truth))
+    return np.array(scores)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deepstorm
+from deepstorm.api import like
+from deepstorm.api.like import Adaptation, train_like
+from deepstorm.errors import InputError
+from deepstorm.models.checkpoint import NetworkCard, save_network
+from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.scaling import PhotonScaling
+from deepstorm.simulation.scenes import UniformScene
+from deepstorm.simulation.simulator import SimulationSettings
+from deepstorm.training.likeness import LikeSettings
+
+SHAPE = NativeNetworkSettings(width=4, deep_width=4, upsampling=8)
+QUICK = LikeSettings(
+    steps=2, movies=2, patch_px=16, movie_frames=12, validation_movies=1, compared_movies=2
+)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    settings = SimulationSettings(
+        frames=40, height_px=24, width_px=32, density_per_um2=3.0, scene=UniformScene()
+    )
+    found = deepstorm.simulate(settings, seed=2).frames
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    path = tmp_path / "parent.safetensors"
+    network = SHAPE.build()
+    refinement = RefinementSettings(width=4, half_width=4, quarter_width=4)
+    network.refiner = refinement.build()
+    card = NetworkCard(name="parent", network=SHAPE, scaling=PhotonScaling(), refinement=refinement)
+    save_network(path, network, card)
+    return path
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_better_network_is_kept(
+    frames: np.ndarray,
+    parent: Path,
+    tmp_path: Path,
+    better: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = iter([np.array([50.0, 60.0, 55.0]), np.array([49.0, 58.0, 54.5]) + 10 * (not better)])
+    monkeypatch.setattr(like, "_scores", lambda *_: next(scores))
+    stages: list[str] = []
+    found = train_like(
+        frames,
+        tmp_path / "mine.safetensors",
+        tmp_path / "runs",
+        QUICK,
+        pixel_size_nm=100,
+        network=parent,
+        on_stage=stages.append,
+    )
+    assert found.improved is better
+    assert stages == ["looking at the movie", "training its refiner", "comparing"]
+    assert (found.path.read_bytes() == parent.read_bytes()) is not better
+    card = NetworkFile(found.path).card
+    assert card.refinement is not None
+    assert ("refinement" in card.training) is better
+    assert found.record["sigma_px"]["value"] == pytest.approx(1.1, abs=0.2)
+    assert found.figures()["simulated_movies"] == 3
+
+
+def test_networks_are_compared_on_the_same_movies(
+    frames: np.ndarray, parent: Path, tmp_path: Path
+) -> None:
+    """A network against itself: the difference is nothing, and it is kept."""
+    output = tmp_path / "mine.safetensors"
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(like, "train", lambda *_, **__: parent)
+        found = train_like(
+            frames, output, tmp_path / "runs", QUICK, pixel_size_nm=100, network=parent
+        )
+    np.testing.assert_array_equal(found.before_percent, found.after_percent)
+    assert len(np.unique(found.before_percent)) == 2
+    assert not found.improved
+
+
+def test_all_of_it_can_begin_anew(
+    frames: np.ndarray, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(like, "_scores", lambda *_: np.array([50.0, 60.0]))
+    stages: list[str] = []
+    settings = QUICK.model_copy(update={"from_scratch": True, "structures": "any"})
+    train_like(
+        frames,
+        tmp_path / "mine.safetensors",
+        tmp_path / "runs",
+        settings,
+        pixel_size_nm=100,
+        network=parent,
+        on_stage=stages.append,
+    )
+    assert "training the network" in stages
+    assert not (tmp_path / "runs" / like.STRUCTURES_NAME).exists()
+    new = NetworkFile(tmp_path / "runs" / "network" / "best.safetensors").card
+    assert new.training["settings"]["start_from"] is None
+    low, high = new.validity["sigma_px"]
+    assert low < 1.1 < high
+
+
+def test_a_movie_without_emitters_teaches_nothing(tmp_path: Path) -> None:
+    blank = np.random.default_rng(0).poisson(100, (40, 24, 24)).astype(np.uint16)
+    output = tmp_path / "mine.safetensors"
+    with pytest.raises(InputError, match="nothing that blinks"):
+        train_like(blank, output, tmp_path / "runs", pixel_size_nm=100)
+    assert not output.exists()
+    with pytest.raises(InputError, match=r"end its name in \.safetensors"):
+        train_like(blank, tmp_path / "mine.pt", tmp_path / "runs", pixel_size_nm=100)
+
+
+def test_a_gain_within_chance_is_none() -> None:
+    before = np.array([50.0, 60.0, 70.0])
+    assert Adaptation(Path("a"), before, before - 1 - 0.1 * np.arange(3)).improved
+    assert not Adaptation(Path("a"), before, before - [1.0, -1.0, 0.5]).improved
+    assert not Adaptation(Path("a"), before, before).improved
