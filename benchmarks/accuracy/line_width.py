@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from measuring import (
-    FIELD_UM2,
-    PIXEL_NM,
-    SIDE_PX,
-    Run,
-    like_the_papers_movie,
-    reconstructed,
-    short_name,
-)
+from measuring import FIELD_UM2, PIXEL_NM, SIDE_PX, Run, reconstructed, short_name
 from report import Table, Value, against_targets
 
 import deepstorm
-from deepstorm.errors import InputError
-from deepstorm.evaluation.resolution import fwhm_nm, line_profile
+from deepstorm.paper.lines import ALONG_NM, line_positions, width_nm
+from deepstorm.paper.movies import like_the_papers_movie
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.structures import Localizations, histogram_image
 
@@ -24,33 +16,6 @@ ANGLES_DEGREES = (4.0, 17.0, 94.0)
 # On average 4 emitters are on per µm of the eight filaments of the paper's Fig. 4.
 PER_UM = (0.5, 4.0)
 EMITTERS = 2000
-SIDE_NM = SIDE_PX * PIXEL_NM
-# Over which the profile is averaged: along the line, away from its ends.
-ALONG_NM = 4000.0
-HALF_PROFILE_NM = 400.0
-
-
-def line_positions(angle_degrees: float) -> tuple[tuple[float, float], ...]:
-    """Return places every 2 nm along a straight line through the middle, up to the borders."""
-    angle = np.deg2rad(angle_degrees)
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    # Off the middle of a camera pixel, which is where a grid would help.
-    middle = np.full(2, SIDE_NM / 2) + 37.0
-    points = middle + np.arange(-SIDE_NM, SIDE_NM, 2.0)[:, None] * direction
-    inside = ((points >= 0) & (points < SIDE_NM)).all(axis=1)
-    return tuple((float(x), float(y)) for x, y in points[inside])
-
-
-def width_nm(image: np.typing.NDArray[np.float32], pixel_nm: float, angle: float) -> float | None:
-    """Return the FWHM across the line; ``None`` where the profile has no peak there."""
-    radians = np.deg2rad(angle)
-    across = np.array([-np.sin(radians), np.cos(radians)]) * HALF_PROFILE_NM
-    middle = np.full(2, SIDE_NM / 2) + 37.0
-    (x0, y0), (x1, y1) = middle - across, middle + across
-    try:
-        return fwhm_nm(*line_profile(image, (x0, y0), (x1, y1), ALONG_NM, pixel_nm))
-    except InputError:
-        return None
 
 
 def measure(run: Run) -> list[Table]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import deepstorm
+from deepstorm.evaluation import precision
 from deepstorm.evaluation.precision import localization_bound_nm
-from deepstorm.simulation.scenes import Scene
-from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations, Reconstruction
 
 PIXEL_NM = 100.0
@@ -49,25 +48,6 @@ def short_name(network: str) -> str:
     return Path(network).stem if network.endswith(".safetensors") else network
 
 
-def like_the_papers_movie(
-    scene: Scene, density_per_um2: float, frames: int, photons: float = 1450.0
-) -> SimulationSettings:
-    """Return a movie with the light and the camera of the paper's Fig. 4.
-
-    EMCCD, sigma 109 nm, 19 background photons, brightness with a relative spread of 0.5.
-    """
-    return SimulationSettings.model_validate(
-        {
-            "frames": frames,
-            "density_per_um2": density_per_um2,
-            "scene": scene,
-            "brightness": {"mean_photons": photons, "relative_spread": 0.5},
-            "psf": {"sigma_nm": 109.0},
-            "background": {"mean_photons": 19.0},
-        }
-    )
-
-
 def reconstructed(
     movie: deepstorm.Simulation, network: str, *, localizations: bool = True
 ) -> Reconstruction:
@@ -94,10 +74,4 @@ def bounds_nm(emitters: Localizations, sigma_nm: float) -> np.typing.NDArray[np.
 
 def at_the_bound(emitters: Localizations, sigma_nm: float, seed: int) -> Localizations:
     """Return the truth, moved as much as the best estimate of emitters that are alone is off."""
-    rng = np.random.default_rng(seed)
-    bound = bounds_nm(emitters, sigma_nm)
-    return replace(
-        emitters,
-        x_nm=emitters.x_nm + rng.normal(0, bound),
-        y_nm=emitters.y_nm + rng.normal(0, bound),
-    )
+    return precision.at_the_bound(emitters, sigma_nm, PIXEL_NM, np.random.default_rng(seed))

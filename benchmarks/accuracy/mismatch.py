@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from measuring import Run, like_the_papers_movie, reconstructed, short_name
+from measuring import Run, reconstructed, short_name
 from pictures import draw_curves
 from report import Row, Table
 
 import deepstorm
+from deepstorm.paper.movies import like_the_papers_movie
 from deepstorm.simulation.scenes import FilamentScene, Scene, UniformScene
 
 SCENES: dict[str, Scene] = {

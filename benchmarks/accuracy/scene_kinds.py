@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from measuring import Run, like_the_papers_movie, reconstructed, short_name
+from measuring import Run, reconstructed, short_name
 from pictures import draw_profiles
 from report import Row, Table
 from stripes import stripe_dips, stripe_settings
@@ -12,6 +12,7 @@ from stripes import stripe_dips, stripe_settings
 import deepstorm
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, Dip
 from deepstorm.evaluation.uniformity import clumping
+from deepstorm.paper.movies import like_the_papers_movie
 from deepstorm.simulation.scenes import (
     ClusterScene,
     FilamentScene,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from measuring import (
     FIELD_UM2,
     PIXEL_NM,
@@ -21,78 +18,24 @@ from pictures import draw_profiles
 from report import Row, Table, against_targets
 
 import deepstorm
-from deepstorm.evaluation.line_pairs import (
-    RAYLEIGH_DIP,
-    Dip,
-    dip_between_peaks,
-    pair_profile,
-    smallest_resolved_nm,
+from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, Dip, smallest_resolved_nm
+from deepstorm.paper.stripes import (
+    FINE_NM,
+    PAIRS,
+    SIGMA_NM,
+    drawn_finely,
+    stripe_dips,
+    stripe_settings,
 )
-from deepstorm.simulation.scenes import StripeScene
-from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.structures import Localizations, histogram_image
+from deepstorm.structures import histogram_image
 
 SEPARATIONS_NM = (13.0, 15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 35.0, 40.0, 50.0, 70.0)
 QUICK_SEPARATIONS_NM = (15.0, 31.0)
 DENSITIES_PER_UM2 = (1, 3, 5, 7, 9)
 QUICK_DENSITIES_PER_UM2 = (1, 9)
-# Seven pairs in 64 camera pixels: the spacing of 914.29 nm puts them at seven phases of the camera
-# pixel as of the 12.5 nm grid, 1.8 nm apart there.
-PAIRS = 7
 EMITTERS = 6000
 PICTURE = "stripes.png"
-SIGMA_NM = 110.0
-# Pixels in which localizations are counted: so fine that they add nothing to the width of a line.
-FINE_NM = 2.5
 TARGETS = {1: {"paper": 19, "at_least": 19, "aim": 15}, 9: {"paper": 31, "at_least": 31, "aim": 25}}
-
-
-def stripe_settings(
-    separations_nm: tuple[float, ...], density_per_um2: float, frames: int
-) -> SimulationSettings:
-    """Return the paper's experiment: 1000 photons, 10 background photons, Poisson noise.
-
-    Each separation has seven pairs in a field of 64 × 64 pixels of its own, one below the other;
-    the density is that of the field, as in the paper.
-    """
-    return SimulationSettings.model_validate(
-        {
-            "frames": frames,
-            "height_px": SIDE_PX * len(separations_nm),
-            "density_per_um2": density_per_um2,
-            "scene": StripeScene(separations_nm=tuple(np.repeat(separations_nm, PAIRS).tolist())),
-            "brightness": {"mean_photons": 1000.0, "relative_spread": 0.0},
-            "psf": {"sigma_nm": SIGMA_NM},
-            "background": {"mean_photons": 10.0},
-            "camera": {"kind": "ideal"},
-        }
-    )
-
-
-def stripe_dips(
-    image: npt.NDArray[np.float32], pixel_nm: float, separations_nm: tuple[float, ...]
-) -> list[tuple[Dip, dict[str, Any]]]:
-    """Return the dip of each separation, and its profile for JSON."""
-    spacing_nm = SIDE_PX * PIXEL_NM / PAIRS
-    found = []
-    for index, separation in enumerate(separations_nm):
-        centres = (index * PAIRS + np.arange(PAIRS) + 0.5) * spacing_nm
-        profile = pair_profile(image, centres.tolist(), pixel_nm)
-        dip = dip_between_peaks(profile, separation / 2 + 25)
-        shape = {name: column.tolist() for name, column in asdict(profile).items()}
-        found.append((dip, {"separation_nm": separation, **asdict(dip), **shape}))
-    return found
-
-
-def drawn_finely(
-    table: Localizations, separations_nm: tuple[float, ...]
-) -> npt.NDArray[np.float32]:
-    """Count localizations in fine pixels along y; along x the profile sums them all anyway."""
-    rows = round(len(separations_nm) * SIDE_PX * PIXEL_NM / FINE_NM)
-    width_nm = SIDE_PX * PIXEL_NM
-    inside = (table.x_nm >= 0) & (table.x_nm < width_nm)
-    column = Localizations(table.frame[inside], np.zeros(int(inside.sum())), table.y_nm[inside])
-    return histogram_image(column, (rows, 1), FINE_NM)
 
 
 def measure(run: Run) -> list[Table]:

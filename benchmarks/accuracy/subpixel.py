@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from measuring import PIXEL_NM, Run, found_by, like_the_papers_movie, reconstructed, short_name
+from measuring import PIXEL_NM, Run, found_by, reconstructed, short_name
 from report import Row, Table
 
 import deepstorm
 from deepstorm.evaluation.uniformity import pixel_histogram
+from deepstorm.paper.movies import like_the_papers_movie
 from deepstorm.simulation.scenes import UniformScene
 
 DENSITIES_PER_UM2 = (1.0, 5.0)

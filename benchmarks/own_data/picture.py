@@ -1,4 +1,4 @@
-"""A frame, where its emitters are, and what both networks say."""
+"""A frame, where its emitters are, and what networks say."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from dot_sample import PIXEL_NM, UPSAMPLING, Movie
 
 from deepstorm.files import written_whole
+from deepstorm.paper.dot_sample import UPSAMPLING, Movie
 from deepstorm.structures import Localizations
 
 Prediction = tuple[npt.NDArray[np.float32], Localizations]
@@ -20,6 +20,7 @@ def draw(movie: Movie, predictions: dict[str, Prediction], path: Path, side_px: 
 
     figure = Figure(figsize=(4 * (1 + len(predictions)), 4.2), layout="constrained")
     axes = figure.subplots(1, 1 + len(predictions))
+    size_nm = movie.pixel_size_nm
     extent = (0.0, float(side_px), float(side_px), 0.0)
     axes[0].imshow(movie.frames[0, :side_px, :side_px], cmap="gray", extent=extent)
     axes[0].set_title("frame and truth")
@@ -27,11 +28,11 @@ def draw(movie: Movie, predictions: dict[str, Prediction], path: Path, side_px: 
         side = side_px * UPSAMPLING
         panel.imshow(np.sqrt(expected[0, :side, :side]), cmap="gray", extent=extent)
         here = found.select(found.frame == 0)
-        panel.plot(here.x_nm / PIXEL_NM, here.y_nm / PIXEL_NM, "o", mfc="none", mec="c", ms=9)
-        panel.set_title(f"trained on {name}")
+        panel.plot(here.x_nm / size_nm, here.y_nm / size_nm, "o", mfc="none", mec="c", ms=9)
+        panel.set_title(name)
     true = movie.truth.select(movie.truth.frame == 0)
     for panel in axes:
-        panel.plot(true.x_nm / PIXEL_NM, true.y_nm / PIXEL_NM, "r+", ms=7)
+        panel.plot(true.x_nm / size_nm, true.y_nm / size_nm, "r+", ms=7)
         panel.set(xlim=(0, side_px), ylim=(side_px, 0), xticks=[], yticks=[])
     with written_whole(path, overwrite=True) as partial:
         figure.savefig(partial, format="png", dpi=110)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from deepstorm.api.calibrate import CalibrationOutputs, calibrate
     from deepstorm.api.evaluate import Evaluation, evaluate
     from deepstorm.api.known_values import known_values
+    from deepstorm.api.like import train_like
     from deepstorm.api.outputs import Outputs
+    from deepstorm.api.own_data import own_settings, train_on_own
     from deepstorm.api.reconstruct import reconstruct
     from deepstorm.api.simulate import Simulation, simulate
     from deepstorm.api.train import train
@@ -43,9 +45,12 @@ _HOMES = {
     "calibrate": "deepstorm.api.calibrate",
     "evaluate": "deepstorm.api.evaluate",
     "known_values": "deepstorm.api.known_values",
+    "own_settings": "deepstorm.api.own_data",
     "reconstruct": "deepstorm.api.reconstruct",
     "simulate": "deepstorm.api.simulate",
     "train": "deepstorm.api.train",
+    "train_like": "deepstorm.api.like",
+    "train_on_own": "deepstorm.api.own_data",
 }
 
 __all__ = [
@@ -65,9 +70,12 @@ __all__ = [
     "calibrate",
     "evaluate",
     "known_values",
+    "own_settings",
     "reconstruct",
     "simulate",
     "train",
+    "train_like",
+    "train_on_own",
 ]
 
 

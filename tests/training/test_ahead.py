@@ -31,6 +31,9 @@ class Watched:
     def __init__(self) -> None:
         self.threads: dict[int, int] = {}
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        return {}
+
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         self.threads[step] = threading.get_ident()
         if step == 2:

@@ -54,6 +54,9 @@ class TimedSource:
         self._source = SETTINGS.examples.prepare(SETTINGS.scaling, 2, 0)
         self.scaling = self._source.scaling
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        return {}
+
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         self.clock.now += self.step_s(step) if stream == TRAINING else VALIDATION_S
         return self._source.batch(step, stream)

@@ -287,6 +287,9 @@ class FixedBatch:
         self.scaling: Scaling = source.scaling
         self._batch = source.batch(0)
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        return {}
+
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         return self._batch
 

@@ -46,6 +46,9 @@ class Spoilt:
         self._batch = source.batch(0)
         self._stream, self._from = stream, from_step
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        return {}
+
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         if stream == self._stream and step >= self._from:
             return Batch(np.full_like(self._batch.frames, np.nan), self._batch.spikes)

@@ -11,25 +11,26 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from deepstorm.api.example_sources import example_source
 from deepstorm.api.training_record import TrainingRecord
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
-from deepstorm.io.localizations import read_localizations
-from deepstorm.io.movies import open_movie
+from deepstorm.models.checkpoint import save_network, with_refiner_of
 from deepstorm.models.devices import find_device
+from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.zoo import find_network
 from deepstorm.training.distributed import Team, joined_team
 from deepstorm.training.examples import ExampleSource
 from deepstorm.training.folder import check_resumable, clear_training
 from deepstorm.training.loss_log import Progress
 from deepstorm.training.refinement import RefinementTrainer, RefinementTraining
-from deepstorm.training.regions import Acquisition, RegionExamples
 from deepstorm.training.trainer import Trainer, TrainingSettings
 
 PathLike = str | os.PathLike[str]
 AnyTraining = TrainingSettings | RefinementTraining
 
-RECIPES = ("native", "paper", "paper-short", "refinement")
+RECIPES = ("native", "paper", "paper-short", "composites", "refinement")
 
 
 class _RecipeKind(Settings):
@@ -119,6 +120,7 @@ def train(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     on_validation: Callable[[Progress], None] = lambda progress: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
+    source: ExampleSource | None = None,
 ) -> Path:
     """Train a network or a refiner, or go on with a training that was interrupted.
 
@@ -148,6 +150,8 @@ def train(
         Called with a :class:`~deepstorm.training.loss_log.Progress` after each validation.
     on_movie : callable
         Called while the movies for a refiner are made, with the numbers of those done and of all.
+    source : ExampleSource, optional
+        Where a network's examples come from; opened from the settings where absent.
 
     Returns
     -------
@@ -166,13 +170,13 @@ def train(
     """
     chosen = settings if isinstance(settings, AnyTraining) else training_settings(settings)
     home = Path(folder)
-    _check_places(home, output, overwrite=overwrite)
+    check_places(home, output, overwrite=overwrite)
     find_device(device)
     check_resumable(home, resume=resume)
     with joined_team(device) as team:
-        training, source = _prepared(chosen, home, device, team, fresh=resume is False)
+        training, opened = _prepared(chosen, home, device, team, source, fresh=resume is False)
         record = TrainingRecord(
-            training, source, on_validation, tensorboard=tensorboard, processes=team.size
+            training, opened, on_validation, tensorboard=tensorboard, processes=team.size
         )
         _make_room(home, team, fresh=resume is False)
         watch = record if team.writes else _ignore
@@ -181,6 +185,8 @@ def train(
             best = training.run(on_movie, steps, watch)
         else:
             best = training.run(steps, watch)
+            if team.writes:
+                _keep_refiner(best, training.settings.start_from)
         if output is None:
             return best
         if team.writes:
@@ -189,7 +195,16 @@ def train(
     return Path(output)
 
 
-def _check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
+def _keep_refiner(best: Path, start_from: str | None) -> None:
+    """Give the best network the refiner of the one that it started from, if that has one."""
+    if start_from is None or not best.is_file() or NetworkFile(best).card.refinement is not None:
+        return
+    source = find_network(start_from)
+    if NetworkFile(source).card.refinement is not None:
+        save_network(best, *with_refiner_of(best, source), overwrite=True)
+
+
+def check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
     """Refuse places where nothing can be written, before any work is done."""
     if home.exists() and not home.is_dir():
         raise InputError(f"'{home}' is a file; give a folder for the training")
@@ -204,12 +219,18 @@ def _ignore(*_: object) -> None:
 
 
 def _prepared(
-    settings: AnyTraining, home: Path, device: str, team: Team, *, fresh: bool
+    settings: AnyTraining,
+    home: Path,
+    device: str,
+    team: Team,
+    source: ExampleSource | None,
+    *,
+    fresh: bool,
 ) -> tuple[Trainer | RefinementTrainer, ExampleSource | None]:
     """Return a training that is ready to run, and where its examples come from."""
     if isinstance(settings, TrainingSettings):
-        source = _example_source(settings)
-        return Trainer(settings, source, home, device, team, resume=not fresh), source
+        opened = example_source(settings) if source is None else source
+        return Trainer(settings, opened, home, device, team, resume=not fresh), opened
     if team.size > 1:
         raise InputError(
             f"a refiner is trained by one process, not by {team.size}; start it without torchrun"
@@ -225,17 +246,3 @@ def _make_room(home: Path, team: Team, *, fresh: bool) -> None:
         if fresh:
             clear_training(home)
     team.wait()
-
-
-def _example_source(settings: TrainingSettings) -> ExampleSource:
-    """Open where the training's examples come from, reading its files where it names some."""
-    examples, upsampling = settings.examples, settings.network.upsampling
-    if not isinstance(examples, RegionExamples):
-        return examples.prepare(settings.scaling, upsampling, settings.seed)
-    known = None
-    if examples.frames_path is not None and examples.positions_path is not None:
-        with open_movie(examples.frames_path) as movie:
-            frames = movie.read(0, movie.shape[0])
-        emitters = read_localizations(examples.positions_path, pixel_size_nm=examples.pixel_size_nm)
-        known = Acquisition(frames, emitters, examples.pixel_size_nm)
-    return examples.prepare(settings.scaling, upsampling, settings.seed, known)

@@ -13,6 +13,7 @@ from deepstorm.cli.demo import demo
 from deepstorm.cli.evaluate import evaluate
 from deepstorm.cli.models import models
 from deepstorm.cli.reconstruct import reconstruct
+from deepstorm.cli.reproduce import reproduce
 from deepstorm.cli.simulate import simulate
 from deepstorm.cli.terminal import fail
 from deepstorm.cli.train import train
@@ -28,6 +29,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     evaluate,
     models,
     demo,
+    reproduce,
 )
 
 app = typer.Typer(

@@ -7,14 +7,14 @@ read noise have been reduced beforehand (:class:`~deepstorm.structures.Instrumen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
 from deepstorm.simulation.psf import REACH_SIGMA, integrated_gaussian
-from deepstorm.structures import FloatArray
+from deepstorm.structures import FloatArray, Localizations
 
 # The bound is even and periodic in the sub-pixel position, so half a pixel stands for all of it.
 SUBPIXEL_POSITIONS_PX = (np.arange(3) + 0.5) / 6
@@ -203,3 +203,35 @@ def _profile_and_slope(
     edges = (np.arange(width + 1) - reach - position_px) / sigma_px
     density = np.exp(-0.5 * edges**2) / (np.sqrt(2 * np.pi) * sigma_px)
     return profile, -np.diff(density)
+
+
+def at_the_bound(
+    emitters: Localizations, sigma_nm: float, pixel_size_nm: float, rng: np.random.Generator
+) -> Localizations:
+    """Return true emitters, moved as much as the best estimate of emitters that are alone is off.
+
+    Parameters
+    ----------
+    emitters : Localizations
+        With ``photons`` and ``background_photons``.
+    sigma_nm : float
+        Standard deviation of the PSF.
+    pixel_size_nm : float
+        Size of a camera pixel.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    InputError
+        If the photons or the background are not known, or a value is outside its range.
+    """
+    if emitters.photons is None or emitters.background_photons is None:
+        raise InputError("the bound needs the photons and the background of each emitter")
+    bound_nm = localization_bound_nm(
+        emitters.photons, emitters.background_photons, sigma_nm, pixel_size_nm
+    )
+    return replace(
+        emitters,
+        x_nm=emitters.x_nm + rng.normal(0, bound_nm),
+        y_nm=emitters.y_nm + rng.normal(0, bound_nm),
+    )

@@ -132,6 +132,9 @@ class ExampleSource(Protocol):
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         """Return the batch of one step of the training or the validation stream."""
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        """Return the conditions that a network trained on its examples has seen, by name."""
+
 
 class SimulatedExamples(Settings):
     """Scenes simulated on the fly, never the same one twice, over wide ranges.
@@ -309,6 +312,10 @@ class SimulatedSource:
     scaling: Scaling
     upsampling: int
     seed: int
+
+    def validity(self) -> dict[str, tuple[float, float]]:
+        """Return the ranges of the settings."""
+        return self.examples.validity()
 
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         """Simulate the batch of one step of one stream."""

@@ -218,6 +218,10 @@ class RegionSource:
         """The scaling as it follows from the training regions."""
         return self.base_scaling.trained_on(self._regions(self.training))
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        """Return the conditions of the simulation; of given frames nothing is known."""
+        return self.examples.validity()
+
     @cached_property
     def _fitted(self) -> FittedScaling:
         """The scaling that knows the whole acquisition."""

@@ -282,7 +282,7 @@ class Trainer:
             network=self.settings.network,
             scaling=self.source.scaling,
             rendering=self.settings.rendering,
-            validity=self.settings.examples.validity(),
+            validity=self.source.validity(),
             training=record,
             package_version=version("deepstorm"),
         )

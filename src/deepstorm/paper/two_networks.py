@@ -10,12 +10,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from dot_sample import PIXEL_NM, UPSAMPLING, Movie, conditions, exposed
 
+from deepstorm.api.train import train as run
 from deepstorm.evaluation.detection import DetectionRates, detection_rates
 from deepstorm.models.checkpoint import load_network
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import FittedScaling, PhotonScaling
+from deepstorm.paper.dot_sample import (
+    BATCH,
+    PIXEL_NM,
+    PIXEL_SR_NM,
+    REGION_PX,
+    UPSAMPLING,
+    Movie,
+    conditions,
+    exposed,
+)
 from deepstorm.reconstruction.peaks import find_peaks
 from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.structures import Instrument, Localizations
@@ -24,13 +34,11 @@ from deepstorm.training.examples import TRAINING, Batch, ExampleSource, spike_im
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule
 from deepstorm.training.sparse_frames import SparseFrames
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.trainer import TrainingSettings
 
-REGION_PX, BATCH = 32, 16
-PIXEL_SR_NM = PIXEL_NM / UPSAMPLING
 # Emitters this near to the border are not counted: their light is cut.
 BORDER_PX = 3
-KINDS = ("composites", "simulation")
+FRAMES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Effort:
     Parameters
     ----------
     steps : int
+    time_budget_s : float
+        In place of ``steps``; 0 for these.
     start_from : str or None
         Network whose weights are the first ones; drawn at random where absent.
     network : NativeNetworkSettings
@@ -49,6 +59,7 @@ class Effort:
     """
 
     steps: int
+    time_budget_s: float
     start_from: str | None
     network: NativeNetworkSettings
     rate: float
@@ -62,7 +73,7 @@ class PlainSource:
     Parameters
     ----------
     instrument : Instrument
-        The camera's, and the width that a calibration found.
+        Camera and width of the PSF as a calibration found them.
     seed : int
     """
 
@@ -74,9 +85,13 @@ class PlainSource:
         """The scaling that frames go through."""
         return PhotonScaling()
 
+    def validity(self) -> dict[str, tuple[float, float]]:
+        """Return nothing: the networks are compared on this sample alone."""
+        return {}
+
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         """Simulate the batch of one step of one stream."""
-        movie = self._movie([self.seed, 2 + stream, step])
+        movie = self._movie([self.seed, 6 + stream, step])
         side = REGION_PX * UPSAMPLING
         spikes = spike_images(movie.truth, (BATCH, side, side), PIXEL_SR_NM)
         return Batch(self._fitted.apply(movie.frames), spikes[:, None])
@@ -92,6 +107,19 @@ class PlainSource:
         return exposed(conditions(psf, frames=BATCH, **sides), seed)
 
 
+def source_of(kind: str, sparse: SparseFrames, seed: int) -> ExampleSource:
+    """Return what a network is trained on: ``composites`` or ``simulation``."""
+    if kind == "simulation":
+        return PlainSource(sparse.instrument, seed)
+    return own_examples(sparse).prepare(PhotonScaling(), UPSAMPLING, seed, sparse)
+
+
+def own_examples(sparse: SparseFrames) -> CompositeExamples:
+    """Return composites of the frames as the paper has them, 8 at a time."""
+    pixel_nm = sparse.pixel_size_nm
+    return CompositeExamples(region_px=REGION_PX, batch_size=BATCH, pixel_size_nm=pixel_nm)
+
+
 def train(
     kind: str,
     sparse: SparseFrames,
@@ -101,29 +129,23 @@ def train(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Path:
     """Train one of the two networks, and return its file; goes on where it was interrupted."""
-    chosen: CompositeExamples | RegionExamples
-    source: ExampleSource
-    if kind == "composites":
-        chosen = CompositeExamples(region_px=REGION_PX, batch_size=BATCH, pixel_size_nm=PIXEL_NM)
-        source = chosen.prepare(PhotonScaling(), UPSAMPLING, seed, sparse)
-    else:
-        chosen = RegionExamples(region_px=REGION_PX, batch_size=BATCH)
-        source = PlainSource(sparse.instrument, seed)
+    regions = RegionExamples(region_px=REGION_PX)
     settings = TrainingSettings(
         name=kind,
         seed=seed,
         steps=effort.steps,
+        time_budget_s=effort.time_budget_s,
         start_from=effort.start_from,
         network=effort.network,
-        examples=chosen,
-        averaging=min(0.999, 1 - 10 / max(effort.steps, 20)),
-        validate_every=max(effort.steps // 8, 1),
+        examples=own_examples(sparse) if kind == "composites" else regions,
+        averaging=0.995,
+        validate_every=50 if effort.time_budget_s else max(effort.steps // 8, 1),
         schedule=CosineSchedule(
-            peak_rate=effort.rate, final_rate=effort.rate / 50, warmup_steps=effort.steps // 20
+            peak_rate=effort.rate, final_rate=effort.rate / 50, warmup_steps=50
         ),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(settings, source, folder, effort.device).run(on_step)
+    source = source_of(kind, sparse, seed)
+    return run(settings, folder, device=effort.device, on_step=on_step, source=source)
 
 
 def predict(
@@ -132,16 +154,20 @@ def predict(
     """Return what is expected per super-resolution pixel, and its peaks."""
     module, card = load_network(network)
     scaled = card.scaling.fit(movie.frames, instrument).apply(movie.frames)
-    module.eval()
+    parts = range(0, len(scaled), FRAMES_AT_ONCE)
     with torch.inference_mode():
-        parts = [module.expected_emitters(torch.from_numpy(part[None])) for part in scaled]
-    expected = np.concatenate([part[0].numpy() for part in parts])
-    return expected, find_peaks(expected, PIXEL_SR_NM)
+        made = [
+            module.expected_emitters(torch.from_numpy(scaled[k : k + FRAMES_AT_ONCE]))
+            for k in parts
+        ]
+    expected = np.concatenate([part[:, 0].numpy() for part in made])
+    return expected, find_peaks(expected, movie.pixel_size_nm / card.network.upsampling)
 
 
 def rates(found: Localizations, movie: Movie, radius_nm: float) -> DetectionRates:
     """Score the peaks away from the border."""
-    border_nm = BORDER_PX * PIXEL_NM
-    height_nm, width_nm = (PIXEL_NM * side for side in movie.frames.shape[1:])
+    size_nm = movie.pixel_size_nm
+    border_nm = BORDER_PX * size_nm
+    height_nm, width_nm = (size_nm * side for side in movie.frames.shape[1:])
     field_nm = (border_nm, border_nm, width_nm - border_nm, height_nm - border_nm)
     return detection_rates(found, movie.truth, radius_nm, field_nm)

@@ -1,0 +1,34 @@
+"""Measured sparse frames: ten of isolated molecules, by an EMCCD camera."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from deepstorm.api.example_sources import sparse_frames
+from deepstorm.errors import InputError
+from deepstorm.io.movies import open_movie
+from deepstorm.models.scaling import PhotonScaling
+from deepstorm.paper.dot_sample import UPSAMPLING, Movie, as_movie
+from deepstorm.paper.two_networks import own_examples
+from deepstorm.training.examples import VALIDATION
+from deepstorm.training.sparse_frames import SparseFrames
+
+# The header's pixel size is not credible.
+PIXEL_NM = 117.0
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def real_frames() -> SparseFrames:
+    """Return the published frames, calibrated and localized."""
+    path = Path(os.environ.get("DEEPSTORM_DATA", DATA)) / "real-sparse-tirf" / "movie.tif"
+    if not path.is_file():
+        raise InputError(f"there is no '{path}'; name the folder of published data, DEEPSTORM_DATA")
+    with open_movie(path) as movie:
+        return sparse_frames(movie.read(0, movie.shape[0]), PIXEL_NM)
+
+
+def held_back(sparse: SparseFrames, seed: int, frames: int) -> Movie:
+    """Return composites of the frames that a training with this seed holds back."""
+    source = own_examples(sparse).prepare(PhotonScaling(), UPSAMPLING, seed, sparse)
+    return as_movie(source, frames, VALIDATION)

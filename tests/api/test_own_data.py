@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from deepstorm.api.example_sources import example_source, sparse_frames
+from deepstorm.api.own_data import OwnTraining, held_back_loss, own_settings, train_on_own
+from deepstorm.api.simulate import Simulation, simulate
+from deepstorm.errors import InputError
+from deepstorm.evaluation.matching import match_emitters
+from deepstorm.io.movies import open_movie
+from deepstorm.io.psf_images import write_psf
+from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
+from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.scaling import PhotonScaling
+from deepstorm.simulation.blinking import Brightness
+from deepstorm.simulation.camera import ScmosCamera
+from deepstorm.simulation.measured import MeasuredPsf
+from deepstorm.simulation.psf import GaussianPsf
+from deepstorm.simulation.scenes import UniformScene
+from deepstorm.simulation.simulator import Background, SimulationSettings
+from deepstorm.structures import Localizations
+from deepstorm.training.composites import CompositeExamples, CompositeSource
+from deepstorm.training.regions import RegionExamples
+from deepstorm.training.schedules import CosineSchedule
+from deepstorm.training.trainer import TrainingSettings
+
+TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
+SMALL = RefinementSettings(width=2, half_width=2, quarter_width=2)
+PIXEL_NM = 120.0
+
+
+def conditions(density_per_um2: float, frames: int = 14) -> SimulationSettings:
+    return SimulationSettings(
+        frames=frames,
+        height_px=48,
+        width_px=48,
+        pixel_size_nm=PIXEL_NM,
+        density_per_um2=density_per_um2,
+        scene=UniformScene(),
+        brightness=Brightness(mean_photons=3000.0, relative_spread=0.2),
+        psf=GaussianPsf(sigma_nm=130.0),
+        background=Background(mean_photons=10.0),
+        camera=ScmosCamera(),
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Simulation]:
+    """Sparse frames, their table, and their truth."""
+    folder = tmp_path_factory.mktemp("sparse")
+    movie, truth = folder / "sparse.tif", folder / "truth.csv"
+    return movie, truth, simulate(conditions(0.12), movie=movie, truth=truth, seed=1)
+
+
+def read(path: Path) -> npt.NDArray[Any]:
+    with open_movie(path) as movie:
+        return movie.read(0, movie.shape[0])
+
+
+def recipe(folder: Path, start_from: str = "", peak_rate: float = 1e-3) -> Path:
+    path = folder / "tiny.toml"
+    path.write_text(f"""
+name = "tiny"
+steps = 3
+validate_every = 3
+validation_batches = 2
+precision = "float32"
+{start_from}
+[network]
+kind = "native"
+width = 4
+deep_width = 8
+upsampling = 2
+[examples]
+kind = "composites"
+region_px = 16
+summed = 3
+batch_size = 4
+[schedule]
+kind = "cosine"
+peak_rate = {peak_rate}
+warmup_steps = 1
+""")
+    return path
+
+
+def test_emitters_are_found_where_no_table_says_where_they_are(
+    files: tuple[Path, Path, Simulation],
+) -> None:
+    simulation = files[2]
+    sparse = sparse_frames(read(files[0]), PIXEL_NM)
+    pairs = match_emitters(sparse.emitters, simulation.truth, 60.0)
+    assert len(pairs.truth_index) == len(sparse.emitters) > 0.4 * len(simulation.truth)
+    assert isinstance(sparse.ambiguous, Localizations)
+    assert sparse.instrument.sigma_px == pytest.approx(130 / 120, rel=0.15)
+
+
+def test_a_given_table_is_taken_as_it_is(files: tuple[Path, Path, Simulation]) -> None:
+    simulation = files[2]
+    doubtful = simulation.truth.select(np.arange(3))
+    sparse = sparse_frames(read(files[0]), PIXEL_NM, simulation.truth, doubtful)
+    assert sparse.emitters is simulation.truth
+    assert sparse.ambiguous is doubtful
+
+
+def test_sources_tell_what_networks_have_seen(
+    files: tuple[Path, Path, Simulation], tmp_path: Path
+) -> None:
+    settings = own_settings(recipe(tmp_path), sparse=files[0], pixel_size_nm=PIXEL_NM)
+    source = example_source(settings)
+    assert isinstance(source, CompositeSource)
+    low, high = source.validity()["local_density_per_um2"]
+    # In units of camera pixels of 100 nm: up to three frames, turned and chosen for emitters.
+    assert 0.1 < low < high < 3
+    made = train_on_own(settings, tmp_path / "run")
+    card = load_network(made.path)[1]
+    assert card.validity == source.validity()
+
+
+@pytest.mark.parametrize("name", [None, "paper"])
+def test_settings_of_known_frames(name: str | None, files: tuple[Path, Path, Simulation]) -> None:
+    movie, truth, _ = files
+    settings = own_settings(name, frames=movie, positions=truth)
+    assert isinstance(settings.examples, RegionExamples)
+    assert settings.examples.pixel_size_nm == PIXEL_NM  # from the file
+    assert settings.examples.regions_per_frame == 500
+    assert settings.examples.min_emitters == 7
+    if name is None:
+        assert (settings.examples.region_px, settings.start_from) == (28, "native")
+        assert settings.time_budget_s == 900
+    else:
+        assert (settings.examples.region_px, settings.network.kind) == (26, "deepstorm")
+        assert settings.loss.kind == "blurred_spikes"
+        assert settings.scaling.kind == "minmax"
+
+
+def test_settings_from_scratch(files: tuple[Path, Path, Simulation]) -> None:
+    settings = own_settings(sparse=files[0], from_scratch=True, steps=7)
+    assert (settings.start_from, settings.steps, settings.time_budget_s) == (None, 7, 0)
+    assert isinstance(settings.examples, CompositeExamples)
+    assert isinstance(settings.schedule, CosineSchedule)
+    assert settings.schedule.peak_rate > 5e-4
+    assert own_settings(sparse=files[0]).start_from == "native"
+
+
+def test_sides_are_what_the_network_takes(files: tuple[Path, Path, Simulation]) -> None:
+    for name in ("native", "paper", None):
+        settings = own_settings(name, sparse=files[0])
+        assert settings.examples.side_px % settings.network.build().divisor == 0
+
+
+def start(folder: Path) -> Path:
+    """Write a network with a refiner, to go on from."""
+    module = TINY.build()
+    module.refiner = SMALL.build()
+    card = NetworkCard(name="start", network=TINY, scaling=PhotonScaling(), refinement=SMALL)
+    save_network(folder / "start.safetensors", module, card)
+    return folder / "start.safetensors"
+
+
+def tuned(
+    folder: Path, movie: Path, peak_rate: float, output: Path | None = None
+) -> tuple[TrainingSettings, OwnTraining]:
+    path = recipe(folder, f"start_from = '{start(folder)}'", peak_rate)
+    settings = own_settings(path, sparse=movie, steps=12)
+    return settings, train_on_own(settings, folder / "run", output=output)
+
+
+def test_a_better_network_is_kept_with_the_refiner(
+    files: tuple[Path, Path, Simulation], tmp_path: Path
+) -> None:
+    settings, made = tuned(tmp_path, files[0], 3e-3, tmp_path / "mine.safetensors")
+    assert made.improved
+    assert made.loss_before is not None
+    assert made.path == tmp_path / "mine.safetensors"
+    assert made.path.read_bytes() == (tmp_path / "run/best.safetensors").read_bytes()
+    network, card = load_network(made.path)
+    assert (card.name, card.refinement, card.training["refiner_of"]) == ("tiny", SMALL, "start")
+    source = example_source(settings)
+    assert held_back_loss(network, source, settings) == pytest.approx(made.loss_after)
+    first = load_network(tmp_path / "start.safetensors")[0]
+    assert held_back_loss(first, source, settings) == pytest.approx(made.loss_before)
+    # Again: nothing is left to do, and the result is the same.
+    again = train_on_own(settings, tmp_path / "run")
+    assert (again.loss_before, again.loss_after) == (made.loss_before, made.loss_after)
+
+
+def test_the_initial_network_is_kept_where_training_spoils_it(
+    files: tuple[Path, Path, Simulation], tmp_path: Path
+) -> None:
+    settings, _ = tuned(tmp_path, files[0], 3e-3)
+    good = tmp_path / "good.safetensors"
+    (tmp_path / "run/best.safetensors").replace(good)
+    wild = {"kind": "cosine", "peak_rate": 0.5, "final_rate": 0.5, "warmup_steps": 1}
+    spoiling = TrainingSettings.model_validate(
+        settings.model_dump() | {"start_from": str(good), "schedule": wild}
+    )
+    made = train_on_own(spoiling, tmp_path / "other")
+    assert not made.improved
+    assert made.figures()["improved"] is False
+    assert made.path == tmp_path / "other" / "result.safetensors"
+    assert made.path.read_bytes() == good.read_bytes()
+
+
+def test_a_measured_psf_is_read_for_regions(tmp_path: Path) -> None:
+    y, x = np.mgrid[-20:21, -20:21]
+    write_psf(tmp_path / "psf.tif", np.exp(-(x**2 + y**2) / 50)[None].astype(np.float32), 25.0)
+    simulation = conditions(4.0, frames=2).model_copy(
+        update={"psf": MeasuredPsf(path=str(tmp_path / "psf.tif"))}
+    )
+    examples = RegionExamples(
+        simulation=simulation, region_px=16, regions_per_frame=8, min_emitters=1, batch_size=4
+    )
+    source = example_source(TrainingSettings(network=TINY, examples=examples))
+    assert torch.from_numpy(source.batch(0).frames).isfinite().all()
+    assert source.validity()["sigma_px"][0] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "give either sparse frames"),
+        ({"sparse": "a.tif", "frames": "a.tif"}, "one of the two"),
+        ({"frames": "a.tif"}, "give their table with --positions"),
+        ({"sparse": "nowhere.tif"}, "nowhere.tif"),
+        ({"recipe": "refinement", "sparse": "a.tif"}, "trains a refiner"),
+    ],
+)
+def test_what_is_missing_is_named(given: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        own_settings(**given)  # type: ignore[arg-type]
