@@ -104,7 +104,7 @@ def traced(module: nn.Module, values: Tensor) -> torch.jit.ScriptModule:
     found: torch.jit.ScriptModule
     # To run it again and compare, the default, takes longer than all the rest; and to prepare fast
     # kernels takes longer than to run slow ones once.
-    with torch.backends.mkldnn.flags(enabled=False):  # type: ignore[no-untyped-call]
+    with torch.backends.mkldnn.flags(enabled=False):
         found = torch.jit.trace(module, values, check_trace=False)  # type: ignore[no-untyped-call]
     return found
 
