@@ -27,7 +27,7 @@ KINDS: dict[str, type[Settings]] = {
     "# simulation": SimulationSettings,
     "# training": TrainingSettings,
 }
-NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 
 
 def blocks(page: Path, language: str) -> list[str]:
