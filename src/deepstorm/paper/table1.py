@@ -54,7 +54,7 @@ class Table1Settings(Settings):
     original_frames: int | None = 40
 
 
-QUICK = Table1Settings(experimental_frames=40, network_frames=120, slow_frames=4, original_frames=4)
+QUICK = Table1Settings(experimental_frames=40, slow_frames=4, original_frames=4)
 
 
 @dataclass(frozen=True, slots=True)
