@@ -22,11 +22,11 @@ from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 from deepstorm.training.crops import Crops
 from deepstorm.training.folder import BEST_NAME, STATE_NAME
 from deepstorm.training.loss_log import LOSSES_NAME, Progress
+from deepstorm.training.losses import relative_squared_error
 from deepstorm.training.refinement import (
     MOVIES_FOLDER,
     RefinementTrainer,
     RefinementTraining,
-    relative_squared_error,
 )
 from deepstorm.training.schedules import CosineSchedule
 from deepstorm.training.summed_movies import MovieExamples

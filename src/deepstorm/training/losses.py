@@ -94,3 +94,17 @@ class SpikeCrossEntropyLoss(Settings):
 
 
 Loss = Annotated[BlurredSpikesLoss | SpikeCrossEntropyLoss, Field(discriminator="kind")]
+
+
+def relative_squared_error(image: Tensor, truth: Tensor, counted: Tensor, floor: float) -> Tensor:
+    """Return the squared error over the squared truth plus ``floor``, the mean over crops.
+
+    Parameters
+    ----------
+    image, truth, counted : Tensor, shape (batch, 1, y, x)
+        ``counted`` is 1 where pixels take part and 0 elsewhere.
+    floor : float
+    """
+    error = ((image - truth).square() * counted).sum(dim=(1, 2, 3))
+    scale = (truth.square() * counted).sum(dim=(1, 2, 3)) + floor
+    return (error / scale).mean()

@@ -29,6 +29,7 @@ from deepstorm.training.folder import BEST_NAME, best_network, restore
 from deepstorm.training.learner import Learner, finite, seeded
 from deepstorm.training.loop import OnStep, OnValidation, run_course
 from deepstorm.training.loss_log import Progress, log_losses
+from deepstorm.training.losses import relative_squared_error
 from deepstorm.training.pace import Pace
 from deepstorm.training.schedules import CosineSchedule
 from deepstorm.training.summed_movies import (
@@ -385,20 +386,6 @@ def _new_refiner(settings: RefinementTraining) -> Refiner:
         )
     refiner.load_state_dict(found)
     return refiner
-
-
-def relative_squared_error(image: Tensor, truth: Tensor, counted: Tensor, floor: float) -> Tensor:
-    """Return the squared error over the squared truth plus ``floor``, the mean over crops.
-
-    Parameters
-    ----------
-    image, truth, counted : Tensor, shape (batch, 1, y, x)
-        ``counted`` is 1 where pixels take part and 0 elsewhere.
-    floor : float
-    """
-    error = ((image - truth).square() * counted).sum(dim=(1, 2, 3))
-    scale = (truth.square() * counted).sum(dim=(1, 2, 3)) + floor
-    return (error / scale).mean()
 
 
 def _nmse(image: Tensor, truth: Tensor) -> float:
