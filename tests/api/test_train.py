@@ -10,6 +10,7 @@ from deepstorm.api.simulate import simulate
 from deepstorm.api.train import train, training_settings
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import load_network
+from deepstorm.models.network_file import NetworkFile
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.loss_log import Progress
@@ -57,6 +58,12 @@ def test_a_recipe_becomes_a_network(recipe: Path, tmp_path: Path) -> None:
     assert (network.upsampling, card.name) == (4, "tiny")
     assert card.validity["sigma_px"] == (0.8, 2.2)
     assert steps == [1, 2, 3, 4]
+
+
+def test_a_trained_network_says_how_it_is_computed_in_8_bits(recipe: Path, tmp_path: Path) -> None:
+    card = NetworkFile(train(recipe, tmp_path / "run")).card
+    assert len(card.activation_ranges) > 4
+    assert max(card.activation_ranges) > 0
 
 
 def test_a_finished_training_is_not_done_again(recipe: Path, tmp_path: Path) -> None:

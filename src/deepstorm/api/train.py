@@ -24,6 +24,7 @@ from deepstorm.training.distributed import Team, joined_team
 from deepstorm.training.examples import ExampleSource
 from deepstorm.training.folder import check_resumable, clear_training
 from deepstorm.training.loss_log import Progress
+from deepstorm.training.reducing import allow_8_bits
 from deepstorm.training.refinement import RefinementTrainer, RefinementTraining
 from deepstorm.training.trainer import Trainer, TrainingSettings
 
@@ -186,6 +187,7 @@ def train(
         else:
             best = training.run(steps, watch)
             if team.writes:
+                allow_8_bits(best, training.source, training.settings.loss)
                 _keep_refiner(best, training.settings.start_from)
         if output is None:
             return best
