@@ -32,6 +32,13 @@ from deepstorm.structures import Instrument
 # Detected and falsely detected in per cent (§3): what the paper trained on either.
 PAPER = {"composites": "96 / 1.6", "simulation": "88 / 8.7"}
 RADII_NM = (50.0, 100.0)
+# Paired one to one, and by nearness alone.
+RATES = (
+    "detection_rate",
+    "false_positive_rate",
+    "near_detection_rate",
+    "near_false_positive_rate",
+)
 TINY = NativeNetworkSettings(width=8, deep_width=16)
 UNTRAINED = "embedded network"
 
@@ -138,17 +145,17 @@ def said(step: int, loss: float) -> None:
 def table(rows: list[Row]) -> str:
     """Return means over the seeds as Markdown, with standard deviations."""
     lines = [
-        "| tested on | trained on | within | detected [%] | false positives [%] | paper |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| tested on | trained on | within | detected [%] | false positives [%] "
+        "| near a prediction [%] | near no emitter [%] | paper |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     cells = ("tested on", "trained on", "radius_nm")
     for key in dict.fromkeys(tuple(row[cell] for cell in cells) for row in rows):
         own = [row for row in rows if tuple(row[cell] for cell in cells) == key]
-        detected = percent([row["detection_rate"] for row in own])
-        false = percent([row["false_positive_rate"] for row in own])
+        figures = " | ".join(percent([row[name] for row in own]) for name in RATES)
         test, name, radius_nm = key
         paper = PAPER.get(name, "–")
-        lines.append(f"| {test} | {name} | {radius_nm:g} nm | {detected} | {false} | {paper} |")
+        lines.append(f"| {test} | {name} | {radius_nm:g} nm | {figures} | {paper} |")
     return "\n".join(lines)
 
 

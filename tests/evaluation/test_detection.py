@@ -25,6 +25,16 @@ def test_rates_are_of_true_and_of_predicted_emitters() -> None:
     assert rates.false_positive_rate == pytest.approx(0.4)
 
 
+def test_by_nearness_alone_one_prediction_finds_two_emitters() -> None:
+    pair = table((0, 100, 100), (0, 140, 100), (0, 900, 900), (1, 120, 100))
+    rates = detection_rates(table((0, 120, 100), (0, 128, 100), (0, 600, 600)), pair, 30)
+    assert rates.near_detection_rate == pytest.approx(2 / 4)
+    assert rates.near_false_positive_rate == pytest.approx(1 / 3)
+    merged = detection_rates(table((0, 120, 100)), pair, 30)
+    assert (merged.near_detection_rate, merged.detection_rate) == (0.5, 0.25)
+    assert (merged.near_false_positive_rate, merged.false_positive_rate) == (0, 0)
+
+
 def test_the_border_is_not_counted() -> None:
     predicted = table((0, 130, 100), (0, 1000, 500), (1, 880, 100))
     field_nm = (0.0, 0.0, 890.0, 600.0)

@@ -6,29 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstorm.evaluation.matching import match_emitters
+from deepstorm.evaluation.matching import match_emitters, near_emitters
 from deepstorm.structures import BoolArray, Localizations
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionRates:
-    """The two figures of the paper's Fig. 7, and what they are made of.
+    """The two figures of the paper's Fig. 7, by two ways of counting, and what they are made of.
+
+    Paired one to one, a prediction stands for one emitter at most, and two that pass for one count
+    as one found. By nearness alone, an emitter is found if any prediction is near, and a prediction
+    is right if any emitter is.
 
     Parameters
     ----------
     detection_rate : float or None
-        True emitters that are found over all true ones, from 0 to 1; ``None`` without true ones.
+        True emitters that are paired with a prediction over all true ones, from 0 to 1; ``None``
+        without true ones.
     false_positive_rate : float or None
-        Predictions that are no emitter over all predictions, from 0 to 1; ``None`` without
+        Predictions that are not paired over all predictions, from 0 to 1; ``None`` without
         predictions.
+    near_detection_rate, near_false_positive_rate : float or None
+        The same by nearness alone.
     found, true, false_positives, predicted : int
-        Emitters counted.
+        Emitters counted, paired one to one.
     radius_nm : float
         Largest distance at which a prediction stands for an emitter.
     """
 
     detection_rate: float | None
     false_positive_rate: float | None
+    near_detection_rate: float | None
+    near_false_positive_rate: float | None
     found: int
     true: int
     false_positives: int
@@ -44,9 +53,10 @@ def detection_rates(
 ) -> DetectionRates:
     """Count what is found and what is made up.
 
-    The paper does not say how near a prediction must be, nor what false positives are compared
-    with; here they are a part of the predictions, and predictions and emitters are paired one to
-    one.
+    The paper does not say how near a prediction must be, whether one may stand for several
+    emitters ("for nearby emitters, Deep-STORM produces a slightly asymmetric blob"), nor what false
+    positives are compared with; here they are a part of the predictions, and both ways of counting
+    are given.
 
     Parameters
     ----------
@@ -68,15 +78,22 @@ def detection_rates(
     found = int(counted_true[pairs.truth_index].sum())
     right = int(counted[pairs.predicted_index].sum())
     true, all_predicted = int(counted_true.sum()), int(counted.sum())
+    near_predicted, near_true = near_emitters(predicted, truth, radius_nm)
     return DetectionRates(
-        detection_rate=found / true if true else None,
-        false_positive_rate=(all_predicted - right) / all_predicted if all_predicted else None,
+        detection_rate=_share(found, true),
+        false_positive_rate=_share(all_predicted - right, all_predicted),
+        near_detection_rate=_share(int((counted_true & near_true).sum()), true),
+        near_false_positive_rate=_share(int((counted & ~near_predicted).sum()), all_predicted),
         found=found,
         true=true,
         false_positives=all_predicted - right,
         predicted=all_predicted,
         radius_nm=float(radius_nm),
     )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _inside(table: Localizations, field_nm: tuple[float, float, float, float] | None) -> BoolArray:

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import check_length
-from deepstorm.structures import Localizations
+from deepstorm.structures import BoolArray, Localizations
 
 # Emitters handled at a time, in whole frames: bounds the memory for the list of pairs.
 _BLOCK_SIZE = 100_000
@@ -84,6 +84,37 @@ def match_emitters(predicted: Localizations, truth: Localizations, radius_nm: fl
         np.concatenate([np.empty(0, np.int64), *(part[1] for part in parts)])[order],
         np.concatenate([np.empty(0), *(part[2] for part in parts)])[order],
     )
+
+
+def near_emitters(
+    predicted: Localizations, truth: Localizations, radius_nm: float
+) -> tuple[BoolArray, BoolArray]:
+    """Say of each emitter whether the other table has any within the radius in the same frame.
+
+    Parameters
+    ----------
+    predicted, truth : Localizations
+        Either may be empty. ``z_nm`` is not looked at.
+    radius_nm : float
+        In nm, above 0.
+
+    Returns
+    -------
+    predicted, truth : ndarray of bool, shape (n,)
+        In the order of the tables.
+
+    Raises
+    ------
+    InputError
+        As :func:`match_emitters`.
+    """
+    check_length(radius_nm, "matching radius")
+    near = np.zeros(len(predicted), bool), np.zeros(len(truth), bool)
+    for rows in _blocks_of_frames(predicted, truth):
+        pairs = _pairs_within(predicted.select(rows[0]), truth.select(rows[1]), radius_nm)
+        near[0][rows[0][pairs[0]]] = True
+        near[1][rows[1][pairs[1]]] = True
+    return near
 
 
 def _blocks_of_frames(
