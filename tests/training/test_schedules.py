@@ -83,6 +83,17 @@ def test_plateau_never_raises_the_rate(losses: list[float], initial: float, mini
     assert rates[-1] >= min(initial, minimum)
 
 
+def test_cooldown_ends_a_short_training_at_the_lowest_rate() -> None:
+    short = PlateauSchedule(initial_rate=1e-3, minimum_rate=5e-5, cooldown=0.5)
+    rates = [short.rate(step, 100, []) for step in range(101)]
+    assert rates[:51] == [1e-3] * 51
+    assert rates[75] == pytest.approx((1e-3 + 5e-5) / 2)
+    assert rates[100] == pytest.approx(5e-5)
+    # Where plateaus have lowered the rate to the minimum, nothing is left to do.
+    assert short.rate(90, 100, [1.0] * 30) == pytest.approx(5e-5)
+    assert short.rate(90, 100, []) < short.rate(60, 100, []) < 1e-3
+
+
 @pytest.mark.parametrize("schedule", [COSINE, PLATEAU])
 def test_schedules_survive_json(schedule: Schedule) -> None:
     adapter: TypeAdapter[Schedule] = TypeAdapter(Schedule)

@@ -43,6 +43,8 @@ class CosineSchedule(Settings):
 class PlateauSchedule(Settings):
     """Lower the rate whenever the validation loss has stopped falling (the paper's code).
 
+    A training too short for that ends at the lowest rate all the same, as ``cooldown`` says.
+
     Parameters
     ----------
     initial_rate, minimum_rate : float
@@ -51,6 +53,9 @@ class PlateauSchedule(Settings):
         By which the rate is multiplied.
     patience : int
         Validations without an improvement before it is lowered.
+    cooldown : float
+        Part of the training, at its end, over which the rate falls to the lowest in a straight
+        line.
     """
 
     kind: Literal["plateau"] = "plateau"
@@ -58,9 +63,16 @@ class PlateauSchedule(Settings):
     minimum_rate: float = Field(default=5e-5, gt=0)
     factor: float = Field(default=0.1, gt=0, lt=1)
     patience: int = Field(default=5, ge=1)
+    cooldown: float = Field(default=0.0, ge=0, le=1)
 
     def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
-        """Return the learning rate after these validation losses."""
+        """Return the learning rate of a step (from 0) out of ``steps`` after these losses."""
+        rate = self._plateau_rate(validation_losses)
+        lowest = min(rate, self.minimum_rate)
+        left = (steps - step) / max(self.cooldown * steps, 1)
+        return lowest + (rate - lowest) * min(left, 1.0)
+
+    def _plateau_rate(self, validation_losses: Sequence[float]) -> float:
         rate, best, waited = self.initial_rate, math.inf, 0
         for loss in validation_losses:
             waited = 0 if loss < best else waited + 1
