@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 import deepstorm
 from deepstorm.evaluation import precision
@@ -52,11 +53,16 @@ def reconstructed(
     movie: deepstorm.Simulation, network: str, *, localizations: bool = True
 ) -> Reconstruction:
     """Reconstruct a simulated movie, told nothing but its pixel size."""
+    return deepstorm.reconstruct(
+        frames_of(movie), pixel_size_nm=PIXEL_NM, network=network, localizations=localizations
+    )
+
+
+def frames_of(movie: deepstorm.Simulation) -> npt.NDArray[np.uint16]:
+    """Return the frames of a movie that was simulated in memory."""
     if movie.frames is None:
         raise ValueError("the movie was written to a file; simulate it in memory")
-    return deepstorm.reconstruct(
-        movie.frames, pixel_size_nm=PIXEL_NM, network=network, localizations=localizations
-    )
+    return movie.frames
 
 
 def found_by(result: Reconstruction) -> Localizations:

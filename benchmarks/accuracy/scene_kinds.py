@@ -39,8 +39,8 @@ SCENES: dict[str, tuple[Scene, float]] = {
 }
 EMITTERS = 20_000
 CLOSE_NM = (0.0, 6.0, 9.0, 12.0, 15.0)
-CLOSE_DENSITIES_PER_UM2 = (1, 5)
-CLOSE_EMITTERS = 8000
+CLOSE_DENSITIES_PER_UM2 = (1, 5, 9)
+CLOSE_FRAMES, QUICK_CLOSE_FRAMES = 1000, 100
 PICTURE = "close_lines.png"
 # Two lines drawn at another distance than the true one, by more than this, are an invention.
 WRONG_BY_NM = 10.0
@@ -84,7 +84,7 @@ def _close_lines(run: Run) -> Table:
     details: list[dict[str, Any]] = []
     distances = CLOSE_NM[:2] if run.quick else CLOSE_NM
     for density in CLOSE_DENSITIES_PER_UM2:
-        frames = run.frames(CLOSE_EMITTERS, density)
+        frames = QUICK_CLOSE_FRAMES if run.quick else CLOSE_FRAMES
         movie = deepstorm.simulate(stripe_settings(distances, density, frames), seed=30 + density)
         for network in run.networks:
             result = reconstructed(movie, network, localizations=False)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from measuring import (
-    FIELD_UM2,
     PIXEL_NM,
-    SIDE_PX,
     Run,
     at_the_bound,
     found_by,
+    frames_of,
     reconstructed,
     short_name,
 )
@@ -20,65 +23,94 @@ from report import Row, Table, against_targets
 import deepstorm
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, Dip, smallest_resolved_nm
 from deepstorm.paper.stripes import (
+    FIELD_UM2,
     FINE_NM,
     PAIRS,
     SIGMA_NM,
+    WIDTH_PX,
     drawn_finely,
     stripe_dips,
+    stripe_image,
     stripe_settings,
 )
-from deepstorm.structures import histogram_image
 
 SEPARATIONS_NM = (13.0, 15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 35.0, 40.0, 50.0, 70.0)
 QUICK_SEPARATIONS_NM = (15.0, 31.0)
 DENSITIES_PER_UM2 = (1, 3, 5, 7, 9)
 QUICK_DENSITIES_PER_UM2 = (1, 9)
-EMITTERS = 6000
+# The refiner sharpens an image the more frames there are.
+FRAMES, QUICK_FRAMES = 1000, 100
+FEWER_FRAMES = (30, 100, 300)
+FEWER_FRAMES_DENSITIES_PER_UM2 = (1, 9)
 PICTURE = "stripes.png"
 TARGETS = {1: {"paper": 19, "at_least": 19, "aim": 15}, 9: {"paper": 31, "at_least": 31, "aim": 25}}
+
+Image = npt.NDArray[np.float32]
 
 
 def measure(run: Run) -> list[Table]:
     """Measure the dips of all distances at all densities."""
     separations = QUICK_SEPARATIONS_NM if run.quick else SEPARATIONS_NM
     densities = QUICK_DENSITIES_PER_UM2 if run.quick else DENSITIES_PER_UM2
+    frames = QUICK_FRAMES if run.quick else FRAMES
     dips: dict[tuple[str, str, int], list[Dip]] = {}
     details: list[dict[str, Any]] = []
+    over_frames: list[Row] = []
     for density in densities:
-        frames = run.frames(EMITTERS, density, least=30)
         movie = deepstorm.simulate(stripe_settings(separations, density, frames), seed=density)
-        best = at_the_bound(movie.truth, SIGMA_NM, seed=density)
-        image_nm = PIXEL_NM / 8
-        shape = (8 * SIDE_PX * len(separations), 8 * SIDE_PX)
-        images = [
-            ("bound", "image", histogram_image(best, shape, image_nm), image_nm),
-            ("bound", "localizations", drawn_finely(best, separations), FINE_NM),
-        ]
-        for network in run.networks:
-            result = reconstructed(movie, network)
-            fine = drawn_finely(found_by(result), separations)
-            name = short_name(network)
-            images += [
-                (name, "image", result.image, result.pixel_size_nm),
-                (name, "localizations", fine, FINE_NM),
-            ]
-        for name, kind, image, pixel_nm in images:
+        for name, kind, image, pixel_nm in _images(run, movie, density, separations):
             measured = stripe_dips(image, pixel_nm, separations)
             dips[name, kind, density] = [dip for dip, _ in measured]
             details += [
                 {"network": name, "of": kind, "density_per_um2": density, **shape}
                 for _, shape in measured
             ]
+        if density in FEWER_FRAMES_DENSITIES_PER_UM2 and not run.quick:
+            over_frames += _over_frames(run, movie, density, separations)
     if run.pictures is not None:
         draw_profiles(details, run.pictures / PICTURE)
-    return [
-        _resolved_table(dips, separations),
+    tables = [
+        _resolved_table(dips, separations, frames),
         _dip_table(dips, separations, densities, details),
     ]
+    if over_frames:
+        note = "As above, images of the first frames of the same movies."
+        tables.append(Table("Resolved distance over the number of frames", note, over_frames))
+    return tables
+
+
+def _images(
+    run: Run, movie: deepstorm.Simulation, density: int, separations: tuple[float, ...]
+) -> Iterator[tuple[str, str, Image, float]]:
+    """Yield (source, kind, image, size of its pixels) of the bound and of each network."""
+    best = at_the_bound(movie.truth, SIGMA_NM, seed=density)
+    yield "bound", "image", stripe_image(best, separations), PIXEL_NM / 8
+    yield "bound", "localizations", drawn_finely(best, separations), FINE_NM
+    for network in run.networks:
+        result = reconstructed(movie, network)
+        name = short_name(network)
+        yield name, "image", result.image, result.pixel_size_nm
+        yield name, "localizations", drawn_finely(found_by(result), separations), FINE_NM
+
+
+def _over_frames(
+    run: Run, movie: deepstorm.Simulation, density: int, separations: tuple[float, ...]
+) -> list[Row]:
+    rows: list[Row] = []
+    for network in run.networks:
+        row: Row = {"network": short_name(network), "/µm²": density}
+        for frames in FEWER_FRAMES:
+            first = replace(movie, frames=frames_of(movie)[:frames])
+            result = reconstructed(first, network, localizations=False)
+            dips = [dip for dip, _ in stripe_dips(result.image, result.pixel_size_nm, separations)]
+            smallest = smallest_resolved_nm(separations, [dip.depth for dip in dips])
+            row[f"{frames} frames [nm]"] = smallest
+        rows.append(row)
+    return rows
 
 
 def _resolved_table(
-    dips: dict[tuple[str, str, int], list[Dip]], separations: tuple[float, ...]
+    dips: dict[tuple[str, str, int], list[Dip]], separations: tuple[float, ...], frames: int
 ) -> Table:
     rows = []
     for (name, kind, density), found in dips.items():
@@ -89,10 +121,11 @@ def _resolved_table(
     note = (
         f"Smallest tested distance from which on every larger one, too, shows a dip of at least "
         f"{100 * RAYLEIGH_DIP:.0f} % of the lower peak. Tested: "
-        f"{', '.join(f'{separation:g}' for separation in separations)} nm. 1000 photons, 10 "
-        f"background photons, Poisson noise, sigma {SIGMA_NM:g} nm. The image's profile is blurred "
-        f"by its pixel of 12.5 nm, that of localizations is not; 'bound' is the truth with the "
-        "errors of the best possible estimate of emitters that are alone, of any density."
+        f"{', '.join(f'{separation:g}' for separation in separations)} nm. {frames} frames, 1000 "
+        f"photons, 10 background photons, Poisson noise, sigma {SIGMA_NM:g} nm. The image's "
+        "profile is blurred by its pixel of 12.5 nm, that of localizations is not; 'bound' is the "
+        "truth with the errors of the best possible estimate of emitters that are alone, of any "
+        "density."
     )
     return Table("Resolved distance of two lines (the paper's Fig. 3)", note, rows)
 
@@ -113,9 +146,8 @@ def _dip_table(
             rows.append(row)
     note = (
         "Dip in % with its counting error and, in brackets, the distance of the peaks in nm; from "
-        "the sum over the length of seven pairs at seven phases of the pixel grid, at least about "
-        f"{EMITTERS} emitters per profile (a tenth if quick). Lines are "
-        f"{SIDE_PX * PIXEL_NM / 1000:g} µm long and {2 * PAIRS} to a field of {FIELD_UM2:.3g} µm²."
+        "the sum over the length of seven pairs at seven phases of the pixel grid. Lines are "
+        f"{WIDTH_PX * PIXEL_NM / 1000:g} µm long and {2 * PAIRS} to a field of {FIELD_UM2:.3g} µm²."
     )
     return Table("Dip between two lines", note, rows, {"profiles": details})
 
