@@ -47,13 +47,13 @@ class Figure3Settings(Settings):
     """
 
     separations_nm: tuple[float, ...] = (
-        15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 40.0, 50.0, 70.0, 100.0
+        15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 40.0, 50.0, 70.0
     )  # fmt: skip
-    densities_per_um2: tuple[float, ...] = (1.0, 3.0, 5.0, 7.0, 9.0)
-    photons: tuple[float, ...] = (250.0, 500.0, 2000.0, 5000.0)
+    densities_per_um2: tuple[float, ...] = (1.0, 3.0, 6.0, 9.0)
+    photons: tuple[float, ...] = (250.0, 500.0, 3000.0)
     photons_density_per_um2: float = 1.0
     frames: int = 1000
-    others_frames: int = 100
+    others_frames: int = 50
     seeds: int = 2
     shown_frames: int = 1000
 
@@ -63,7 +63,7 @@ QUICK = Figure3Settings(
     densities_per_um2=(1.0, 9.0),
     photons=(500.0, 2000.0),
     frames=200,
-    others_frames=50,
+    others_frames=30,
     seeds=1,
     shown_frames=100,
 )

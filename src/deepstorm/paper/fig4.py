@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +10,7 @@ from deepstorm.config import Settings
 from deepstorm.evaluation.images import blurred_nmse, registered_nmse
 from deepstorm.paper.context import Context, short_name
 from deepstorm.paper.drawing import ImagePanel, Panel, cropped, drawn, merged
+from deepstorm.paper.fields import Shown, field_pictures, title_of
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.lines import SIDE_NM, line_positions, width_nm
 from deepstorm.paper.methods import CEL0, DECONVOLUTION, FALCON, FINE, FIT, Imaged, all_methods
@@ -86,8 +85,9 @@ class Figure4:
         rows, figures = _scored(images, specimen, short_name(context.ours))
         lines, widths = _line_widths(context, chosen)
         pictures = (
-            _overview(images, specimen),
-            *(_magnified(images, specimen, index) for index in range(len(specimen.regions))),
+            *field_pictures(
+                _with_truth(images, specimen), specimen, "The whole field by every method."
+            ),
             _merges(images, specimen),
         )
         return Finding((_table(rows, specimen), lines), pictures, figures | widths)
@@ -187,43 +187,14 @@ def _line_widths(context: Context, chosen: Figure4Settings) -> tuple[Table, dict
     return Table("Width of a line", note, rows), named
 
 
-def _title(imaged: Imaged, specimen: Specimen) -> str:
-    part = len(imaged.frames) < len(specimen.frames)
-    return f"{imaged.method}, {len(imaged.frames)} frames" if part else imaged.method
-
-
-def _with_truth(
-    images: list[Imaged], specimen: Specimen
-) -> list[tuple[str, npt.NDArray[Any], float]]:
-    """Return (title, image, pixel size) of what was seen, of the truth, and of every method."""
+def _with_truth(images: list[Imaged], specimen: Specimen) -> Shown:
+    """Return what was seen, the truth, and what every method made of it."""
     exact = histogram_image(_truth(specimen, images[0].frames), specimen.fine_shape, FINE_NM)
     return [
         ("sum of the frames", specimen.frames.sum(axis=0), PIXEL_NM),
         ("truth", exact, FINE_NM),
-        *((_title(imaged, specimen), imaged.image, FINE_NM) for imaged in images),
+        *((title_of(imaged, specimen), imaged.image, FINE_NM) for imaged in images),
     ]
-
-
-def _overview(images: list[Imaged], specimen: Specimen) -> Picture:
-    panels: list[Panel] = [
-        ImagePanel(title, image, pixel_nm, specimen.regions, colormap=_colormap(pixel_nm))
-        for title, image, pixel_nm in _with_truth(images, specimen)
-    ]
-    return Picture("overview", "The whole field by every method.", drawn(panels, 4))
-
-
-def _magnified(images: list[Imaged], specimen: Specimen, index: int) -> Picture:
-    region = specimen.regions[index]
-    panels: list[Panel] = [
-        ImagePanel(title, cropped(image, pixel_nm, region), pixel_nm, colormap=_colormap(pixel_nm))
-        for title, image, pixel_nm in _with_truth(images, specimen)
-    ]
-    caption = f"Region {index + 1} of those outlined above."
-    return Picture(f"region{index + 1}", caption, drawn(panels, 4))
-
-
-def _colormap(pixel_nm: float) -> str:
-    return "gray" if pixel_nm == PIXEL_NM else "inferno"
 
 
 def _merges(images: list[Imaged], specimen: Specimen) -> Picture:
@@ -235,7 +206,7 @@ def _merges(images: list[Imaged], specimen: Specimen) -> Picture:
             continue
         truth = histogram_image(_truth(specimen, imaged.frames), specimen.fine_shape, FINE_NM)
         both = merged(truth, imaged.image)
-        title = _title(imaged, specimen)
+        title = title_of(imaged, specimen)
         panels += [
             ImagePanel(title, both, FINE_NM, (region,)),
             ImagePanel("", cropped(both, FINE_NM, region), FINE_NM),

@@ -9,7 +9,8 @@ from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.evaluation.resolution import fwhm_nm, line_profile
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import CurvePanel, ImagePanel, Line, Panel, cropped, drawn
+from deepstorm.paper.drawing import CurvePanel, Line, drawn
+from deepstorm.paper.fields import Shown, field_pictures, title_of
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.methods import CEL0, FINE, Imaged, all_methods
 from deepstorm.paper.movies import FIG6_SOURCES, PIXEL_NM, Specimen, real_microtubules
@@ -54,13 +55,14 @@ class Figure6:
             iterations=chosen.deconvolution_iterations,
             label=self.name,
         )
-        shown = [(WIDEFIELD, specimen.frames.sum(axis=0, dtype=np.float32), PIXEL_NM)]
-        shown += [(_title(imaged, specimen), imaged.image, FINE_NM) for imaged in images]
+        shown: Shown = [(WIDEFIELD, specimen.frames.sum(axis=0, dtype=np.float32), PIXEL_NM)]
+        shown += [(title_of(imaged, specimen), imaged.image, FINE_NM) for imaged in images]
         profiles = {name: _profile(image, pixel_nm, specimen) for name, image, pixel_nm in shown}
         widths = {name: _width(*profile) for name, profile in profiles.items()}
         pictures = (
-            _overview(shown, specimen),
-            *(_magnified(shown, specimen, index) for index in range(len(specimen.regions))),
+            *field_pictures(
+                shown, specimen, "The whole field; yellow: the profile.", specimen.line_nm
+            ),
             _profiles(profiles),
         )
         width = Measured.of([widths[short_name(context.ours)]], "no peak")
@@ -68,13 +70,7 @@ class Figure6:
         return Finding((_table(images, widths, specimen),), pictures, figures)
 
 
-Shown = list[tuple[str, npt.NDArray[np.float32], float]]
 Profile = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-
-
-def _title(imaged: Imaged, specimen: Specimen) -> str:
-    part = len(imaged.frames) < len(specimen.frames)
-    return f"{imaged.method}, {len(imaged.frames)} frames" if part else imaged.method
 
 
 def _profile(image: npt.NDArray[np.float32], pixel_nm: float, specimen: Specimen) -> Profile:
@@ -98,7 +94,7 @@ def _table(images: list[Imaged], widths: dict[str, float | None], specimen: Spec
         {
             "method": imaged.method,
             "frames": f"{len(imaged.frames)} of {len(specimen.frames)}",
-            "FWHM [nm]": widths[_title(imaged, specimen)],
+            "FWHM [nm]": widths[title_of(imaged, specimen)],
             "printed [nm]": printed.get(imaged.method),
             "emitters": round(imaged.emitters) if imaged.emitters is not None else None,
             "seconds": imaged.seconds,
@@ -112,35 +108,6 @@ def _table(images: list[Imaged], widths: dict[str, float | None], specimen: Spec
         "alone is no merit: a broken line of single localizations may be narrower than the truth."
     )
     return Table("Width of a real filament", note, rows)
-
-
-def _colormap(pixel_nm: float) -> str:
-    return "gray" if pixel_nm == PIXEL_NM else "inferno"
-
-
-def _overview(shown: Shown, specimen: Specimen) -> Picture:
-    panels: list[Panel] = [
-        ImagePanel(
-            name,
-            image,
-            pixel_nm,
-            specimen.regions,
-            line_nm=specimen.line_nm,
-            colormap=_colormap(pixel_nm),
-        )
-        for name, image, pixel_nm in shown
-    ]
-    return Picture("overview", "The whole field; yellow: the profile.", drawn(panels, 4))
-
-
-def _magnified(shown: Shown, specimen: Specimen, index: int) -> Picture:
-    region = specimen.regions[index]
-    panels: list[Panel] = [
-        ImagePanel(name, cropped(image, pixel_nm, region), pixel_nm, colormap=_colormap(pixel_nm))
-        for name, image, pixel_nm in shown
-    ]
-    caption = f"Region {index + 1} of those outlined above."
-    return Picture(f"region{index + 1}", caption, drawn(panels, 4))
 
 
 def _profiles(profiles: dict[str, Profile]) -> Picture:

@@ -1,0 +1,64 @@
+"""Pictures of a whole field, and of regions of it, by every method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from deepstorm.paper.drawing import ImagePanel, Panel, cropped, drawn
+from deepstorm.paper.findings import Picture
+from deepstorm.paper.methods import Imaged
+from deepstorm.paper.movies import PIXEL_NM, Specimen
+
+COLUMNS = 4
+
+# Title, image, and size of its pixels in nm.
+Shown = list[tuple[str, npt.NDArray[Any], float]]
+Place = tuple[float, float]
+
+
+def title_of(imaged: Imaged, specimen: Specimen) -> str:
+    """Return the method, with its number of frames where it was not given all."""
+    part = len(imaged.frames) < len(specimen.frames)
+    return f"{imaged.method}, {len(imaged.frames)} frames" if part else imaged.method
+
+
+def field_pictures(
+    shown: Shown, specimen: Specimen, caption: str, line_nm: tuple[Place, Place] | None = None
+) -> tuple[Picture, ...]:
+    """Draw the whole field with its regions outlined, and each region by itself.
+
+    Parameters
+    ----------
+    shown : list
+    specimen : Specimen
+        Has the regions.
+    caption : str
+        Of the whole field.
+    line_nm : optional
+        Ends of a line to draw into the field.
+    """
+    panels: list[Panel] = [
+        ImagePanel(
+            title, image, pixel_nm, specimen.regions, line_nm=line_nm, colormap=_colormap(pixel_nm)
+        )
+        for title, image, pixel_nm in shown
+    ]
+    whole = Picture("overview", caption, drawn(panels, COLUMNS))
+    return whole, *(_magnified(shown, specimen, index) for index in range(len(specimen.regions)))
+
+
+def _magnified(shown: Shown, specimen: Specimen, index: int) -> Picture:
+    region = specimen.regions[index]
+    panels: list[Panel] = [
+        ImagePanel(title, cropped(image, pixel_nm, region), pixel_nm, colormap=_colormap(pixel_nm))
+        for title, image, pixel_nm in shown
+    ]
+    caption = f"Region {index + 1} of those outlined above."
+    return Picture(f"region{index + 1}", caption, drawn(panels, COLUMNS))
+
+
+def _colormap(pixel_nm: float) -> str:
+    """Return gray for what a camera sees."""
+    return "gray" if pixel_nm == PIXEL_NM else "inferno"
