@@ -37,7 +37,7 @@ TINY = {
         densities_per_um2=(1.0, 9.0),
         photons=(2000.0,),
         frames=4,
-        others_frames=3,
+        plain_frames=3,
         seeds=2,
         shown_frames=4,
     ),
