@@ -24,7 +24,7 @@ import streaming
 import table1
 import whole_command
 from entries import checksums, runtimes
-from keras_environment import PACKAGES, default_cache
+from environments import TENSORFLOW, default_cache
 from report import Table
 from running import Run
 from workers import WorkerError
@@ -108,7 +108,7 @@ def described(run: Run) -> dict[str, Any]:
         "networks": checksums(run),
         "quick": run.quick,
         "budget_s": run.budget_s,
-        "versions": package_versions() | dict(package.split("==") for package in PACKAGES),
+        "versions": package_versions() | dict(package.split("==") for package in TENSORFLOW),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

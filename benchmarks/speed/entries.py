@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keras_environment import PACKAGES, NoEnvironmentError, keras_python
+from environments import TENSORFLOW, NoEnvironmentError, python_with
 from running import Run, frames_file
 from workers import Worker, WorkerError
 
@@ -180,7 +180,7 @@ def _open(worker: Worker, run: Run, side_px: int, **settings: str) -> tuple[Work
 def _python_with_keras(run: Run) -> Path:
     found = _keras_environment(run)
     if isinstance(found, NoEnvironmentError):
-        raise WorkerError(f"no environment with {PACKAGES[0]}: {found}")
+        raise WorkerError(f"no environment with {TENSORFLOW[0]}: {found}")
     return found
 
 
@@ -188,7 +188,7 @@ def _python_with_keras(run: Run) -> Path:
 def _keras_environment(run: Run) -> Path | NoEnvironmentError:
     """Return an interpreter with Keras, or why there is none: it is tried once."""
     try:
-        return keras_python(run.cache)
+        return python_with(TENSORFLOW, run.cache)
     except NoEnvironmentError as error:
         return error
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import keras_environment
+import environments
 import pytest
-from keras_environment import PACKAGES, READY, NoEnvironmentError, keras_python
+from environments import TENSORFLOW, READY, NoEnvironmentError, python_with
 
 
 def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,15 +16,15 @@ def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if "venv" in command:
             Path(command[-1]).mkdir()
 
-    monkeypatch.setattr(keras_environment, "_called", pretend)
-    python = keras_python(tmp_path)
+    monkeypatch.setattr(environments, "_called", pretend)
+    python = python_with(TENSORFLOW, tmp_path)
     home = next(tmp_path.iterdir())
     assert home in python.parents
-    assert PACKAGES[0].replace("==", "-") in home.name
+    assert TENSORFLOW[0].replace("==", "-") in home.name
     assert commands[0][:3] == [sys.executable, "-m", "venv"]
-    assert commands[1][-len(PACKAGES) :] == list(PACKAGES)
-    keras_python.cache_clear()
-    assert keras_python(tmp_path) == python
+    assert commands[1][-len(TENSORFLOW) :] == list(TENSORFLOW)
+    python_with.cache_clear()
+    assert python_with(TENSORFLOW, tmp_path) == python
     assert len(commands) == 2
 
 
@@ -33,13 +33,13 @@ def test_one_that_was_broken_off_is_made_anew(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing" / "python"))
     with pytest.raises(NoEnvironmentError, match=r"-m venv --clear failed: .*missing"):
-        keras_python(tmp_path)
+        python_with(TENSORFLOW, tmp_path)
     assert not list(tmp_path.rglob(READY))
     with pytest.raises(NoEnvironmentError):
-        keras_python(tmp_path)
+        python_with(TENSORFLOW, tmp_path)
 
 
 def test_what_pip_says_is_told(tmp_path: Path) -> None:
     code = "import sys; sys.exit('ERROR: No matching distribution found')"
     with pytest.raises(NoEnvironmentError, match="failed: ERROR: No matching distribution found"):
-        keras_environment._called([sys.executable, "-c", code])
+        environments._called([sys.executable, "-c", code])

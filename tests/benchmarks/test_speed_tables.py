@@ -14,7 +14,7 @@ import roof
 import table1
 from comparing import Comparison, Result, compared
 from entries import DEFAULT, ORIGINAL, PAPER, UNFOLDED, Entry
-from keras_environment import NoEnvironmentError
+from environments import NoEnvironmentError
 from report import Row
 from running import Run
 from timing import Timed
@@ -148,11 +148,11 @@ def test_an_environment_that_cannot_be_made_is_a_row(
 ) -> None:
     tries: list[Path] = []
 
-    def refuse(folder: Path) -> Path:
+    def refuse(packages: tuple[str, ...], folder: Path) -> Path:
         tries.append(folder)
         raise NoEnvironmentError("-m pip install failed: no matching distribution")
 
-    monkeypatch.setattr(entries, "keras_python", refuse)
+    monkeypatch.setattr(entries, "python_with", refuse)
     for side_px in (64, 128):
         with pytest.raises(WorkerError, match=r"no environment with tensorflow-cpu.*no matching"):
             entries.opened(run, ORIGINAL, side_px)

@@ -1,4 +1,4 @@
-"""A virtual environment of its own for TensorFlow, made once and kept."""
+"""Virtual environments for programs that this one is compared with, made once and kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("tensorflow-cpu==2.21.0", "keras==3.15.1")
+TENSORFLOW = ("tensorflow-cpu==2.21.0", "keras==3.15.1")
 # Minutes are usual where the net is slow.
 LONGEST_S = 1200
 READY = ".ready"
@@ -25,13 +25,15 @@ def default_cache() -> Path:
 
 
 @cache
-def keras_python(folder: Path) -> Path:
-    """Return the interpreter of an environment with TensorFlow, making it where it is missing.
+def python_with(packages: tuple[str, ...], folder: Path) -> Path:
+    """Return the interpreter of an environment with some packages, making it where it is missing.
 
     Parameters
     ----------
+    packages : tuple of str
+        Names with versions, as pip takes them.
     folder : Path
-        Cache folder; the environment is named after its versions and takes about 2 GB.
+        Cache folder; the environment is named after its packages. That of Keras takes about 2 GB.
 
     Raises
     ------
@@ -39,12 +41,12 @@ def keras_python(folder: Path) -> Path:
         If pip cannot fetch the packages, or there is none for this Python.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    home = folder / "-".join([*PACKAGES, f"python{version}"]).replace("==", "-")
+    home = folder / "-".join([*packages, f"python{version}"]).replace("==", "-")
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not (home / READY).is_file():
-        print(f"fetching {', '.join(PACKAGES)} into {home}", file=sys.stderr)
+        print(f"fetching {', '.join(packages)} into {home}", file=sys.stderr)
         _called([sys.executable, "-m", "venv", "--clear", str(home)])
-        _called([str(python), "-m", "pip", "install", "--quiet", *PACKAGES])
+        _called([str(python), "-m", "pip", "install", "--quiet", *packages])
         (home / READY).touch()
     return python
 
