@@ -5,7 +5,7 @@ from pathlib import Path
 
 import environments
 import pytest
-from environments import TENSORFLOW, READY, NoEnvironmentError, python_with
+from environments import READY, TENSORFLOW, NoEnvironmentError, python_with
 
 
 def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
