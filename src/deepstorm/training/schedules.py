@@ -68,9 +68,11 @@ class PlateauSchedule(Settings):
     def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
         """Return the learning rate of a step (from 0) out of ``steps`` after these losses."""
         rate = self._plateau_rate(validation_losses)
+        left, cooling = steps - step, self.cooldown * steps
+        if left >= cooling:
+            return rate
         lowest = min(rate, self.minimum_rate)
-        left = (steps - step) / max(self.cooldown * steps, 1)
-        return lowest + (rate - lowest) * min(left, 1.0)
+        return lowest + (rate - lowest) * left / cooling
 
     def _plateau_rate(self, validation_losses: Sequence[float]) -> float:
         rate, best, waited = self.initial_rate, math.inf, 0
