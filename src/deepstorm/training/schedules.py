@@ -68,7 +68,7 @@ class PlateauSchedule(Settings):
     def rate(self, step: int, steps: int, validation_losses: Sequence[float]) -> float:
         """Return the learning rate of a step (from 0) out of ``steps`` after these losses."""
         rate = self._plateau_rate(validation_losses)
-        left, cooling = steps - step, self.cooldown * steps
+        left, cooling = max(steps - step, 0), self.cooldown * steps
         if left >= cooling:
             return rate
         lowest = min(rate, self.minimum_rate)
