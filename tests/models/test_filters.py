@@ -14,13 +14,13 @@ from deepstorm.models.filters import CELL, filtered, from_cells, gaussian_profil
 @settings(max_examples=60, deadline=None)
 def test_filters_correlate_along_both_axes(height: int, width: int, reach: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    image = rng.random((2, 1, height + 2 * reach, width))
+    image = rng.random((2, 1, height, width))
     profile = rng.random(2 * reach + 1)  # lopsided: a mirrored filter would differ
     expected = image
     for axis in (2, 3):
         expected = ndimage.correlate1d(expected, profile, axis=axis, mode="constant")
     found = filtered(torch.from_numpy(image), torch.from_numpy(profile))
-    np.testing.assert_allclose(found, expected[:, :, reach : reach + height], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("width", [1, 15, 16, 17, 64])

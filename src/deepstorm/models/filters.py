@@ -44,19 +44,19 @@ def filtered(image: Tensor, profile: Tensor) -> Tensor:
     Parameters
     ----------
     image : Tensor, shape (batch, 1, y, x)
-        Beyond the ends of its rows there are zeros.
+        Beyond its borders there are zeros.
     profile : Tensor, shape (2 · reach + 1,)
 
     Returns
     -------
-    Tensor, shape (batch, 1, y - 2 · reach, x)
-        Those rows that have all their neighbours.
+    Tensor, shape as ``image``
     """
     reach = len(profile) // 2
     beside = -(-reach // CELL)  # cells on each side that a pixel sees
     along_x = functional.conv2d(in_cells(image), _mixing(profile, beside), padding=(0, beside))
     of_channel = profile[None, None, :, None].repeat(CELL, 1, 1, 1)
-    return from_cells(functional.conv2d(along_x, of_channel, groups=CELL), image.shape[3])
+    along_both = functional.conv2d(along_x, of_channel, padding=(reach, 0), groups=CELL)
+    return from_cells(along_both, image.shape[3])
 
 
 def gaussian_profile(sigma_px: float, reach_px: int, like: Tensor) -> Tensor:

@@ -73,15 +73,17 @@ class ConcentratedRendering(Settings):
         from deepstorm.models.filters import CELL, filtered, gaussian_profile
         from deepstorm.models.layers import mirrored
 
-        # Mirrored far enough at once: filters leave the symmetry of a mirrored image as it is.
-        beside, side = -(-self.margin_px // CELL) * CELL, 2 * self.reach_px + 1
-        beyond = mirrored(mirrored(expected, self.margin_px, axis=2), beside, axis=3)
+        # Mirrored far enough at once: filters leave the symmetry of a mirrored image as it is, and
+        # what is wrong at its far ends never comes to the inside.
+        margin, side = self.margin_px, 2 * self.reach_px + 1
+        beside = -(-margin // CELL) * CELL
+        beyond = mirrored(mirrored(expected, margin, axis=2), beside, axis=3)
         profile = gaussian_profile(self.smoothing_px, self._kernel_reach, expected)
         box = torch.full((side,), 1 / side, dtype=expected.dtype, device=expected.device)
         weight = _raised(filtered(beyond, profile), self.power) + FAINTEST_WEIGHT
-        share = _inner(beyond, self._kernel_reach + self.reach_px) / filtered(weight, box)
-        gathered = _inner(weight, 2 * self.reach_px) * filtered(share, box)
-        return gathered[..., beside : beside + expected.shape[3]]
+        gathered = weight * filtered(beyond / filtered(weight, box), box)
+        height, width = expected.shape[2:]
+        return gathered[:, :, margin : margin + height, beside : beside + width]
 
 
 def _raised(base: Tensor, power: float) -> Tensor:
@@ -92,11 +94,6 @@ def _raised(base: Tensor, power: float) -> Tensor:
         return base
     root = _raised(base, power // 2)
     return root * root * base if power % 2 else root * root
-
-
-def _inner(image: Tensor, rows: int) -> Tensor:
-    """Leave out so many rows above and below."""
-    return image[:, :, rows : image.shape[2] - rows]
 
 
 Rendering = Annotated[PlainRendering | ConcentratedRendering, Field(discriminator="kind")]

@@ -44,6 +44,11 @@ class PeakSettings(Settings):
         """Where the Gaussian is cut off: four standard deviations from its middle."""
         return int(4 * self.smoothing_px + 0.5)
 
+    @property
+    def margin_px(self) -> int:
+        """Pixels around a pixel on which it depends whether it is a maximum."""
+        return self.smoothing_reach_px + self.reach_px - 1
+
 
 def find_peaks(
     expected: npt.NDArray[np.float32],

@@ -19,6 +19,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import cKDTree
 
 from deepstorm.errors import InputError
+from deepstorm.reconstruction.background import BackgroundGrid, background_grid
 from deepstorm.simulation.psf import integrated_gaussian
 from deepstorm.structures import FloatArray, IntArray
 
@@ -29,8 +30,6 @@ Singles = npt.NDArray[np.float32]
 SPOT_REACH_SIGMA = 3.5
 # The spots of emitters further apart than this many sigma correlate by less than 2e-4.
 COUPLING_SIGMA = 6.0
-# Spacing of the nodes between which the background is linear.
-BACKGROUND_TILE_PX = 16.0
 # Deviations, in standard deviations, above which light is not taken for background any further, and
 # what that cuts off the mean of Gaussian noise: phi(1) - (1 - Phi(1)).
 MOST_DEVIATION = 1.0
@@ -110,11 +109,12 @@ def measure_light(
     _check(frames, frame, x_px, y_px, sigma_px, confidence)
     x, y = x_px.astype(np.float64), y_px.astype(np.float64)
     spots = _Spots.place(frame, x, y, sigma_px, frames.shape)
-    field = _Background.place(x, y, frames.shape)
+    grid = background_grid(*frames.shape[1:])
+    at_emitters = grid.at(x, y)
     certain = np.ones(len(frame)) if confidence is None else confidence.astype(np.float64)
     shares = np.maximum(certain, LEAST_CONFIDENCE)
-    photons, levels = _fit(frames.astype(np.float32), spots, field, shares)
-    return Light(photons, field.at_emitters @ levels, field.image(levels))
+    photons, levels = _fit(frames.astype(np.float32), spots, grid, at_emitters, shares)
+    return Light(photons, at_emitters @ levels, grid.image(levels))
 
 
 def _check(
@@ -227,52 +227,6 @@ def _overlap(frame: IntArray, x_px: Floats, y_px: Floats, sigma_px: float) -> sp
 
 
 @dataclass(frozen=True, slots=True)
-class _Background:
-    """A background that is linear between nodes on a coarse grid."""
-
-    rows: sparse.csr_array  # (y, nodes along y)
-    columns: sparse.csr_array  # (x, nodes along x)
-    at_emitters: sparse.csr_array  # (n, nodes)
-    at_pixels: sparse.csr_array  # (pixels, nodes)
-
-    @classmethod
-    def place(cls, x_px: Floats, y_px: Floats, shape: tuple[int, ...]) -> _Background:
-        """Set up the interpolation from the nodes to pixels and emitters."""
-        rows = _hats(np.arange(shape[1]) + 0.5, shape[1])
-        columns = _hats(np.arange(shape[2]) + 0.5, shape[2])
-        by_y, by_x = _hats(y_px, shape[1]), _hats(x_px, shape[2])
-        nodes_x = columns.shape[1]
-        # Each row of either has two entries, so the product of rows has four.
-        node = by_y.indices.reshape(-1, 2, 1) * nodes_x + by_x.indices.reshape(-1, 1, 2)
-        share = by_y.data.reshape(-1, 2, 1) * by_x.data.reshape(-1, 1, 2)
-        at_emitters = sparse.csr_array(
-            (share.ravel(), node.ravel(), 4 * np.arange(len(x_px) + 1)),
-            shape=(len(x_px), rows.shape[1] * nodes_x),
-        )
-        return cls(rows, columns, at_emitters, sparse.csr_array(sparse.kron(rows, columns)))
-
-    def image(self, levels: Floats) -> Floats:
-        """Return the background of each pixel."""
-        return (self.at_pixels @ levels).reshape(self.rows.shape[0], self.columns.shape[0])
-
-
-def _hats(position_px: FloatArray, length: int) -> sparse.csr_array:
-    """Return the weights of linear interpolation, two per position, from nodes along a side."""
-    intervals = max(1, round(length / BACKGROUND_TILE_PX))
-    scaled = position_px * intervals / length
-    left = np.clip(np.floor(scaled).astype(np.int64), 0, intervals - 1)
-    right_share = scaled - left
-    return sparse.csr_array(
-        (
-            np.stack([1 - right_share, right_share], axis=1).ravel(),
-            np.stack([left, left + 1], axis=1).ravel(),
-            2 * np.arange(len(left) + 1),
-        ),
-        shape=(len(left), intervals + 1),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class _Information:
     """Fisher information of the emitters' photons and the background's levels together.
 
@@ -302,22 +256,26 @@ class _Information:
 
 
 def _fit(
-    frames: Singles, spots: _Spots, field: _Background, shares: Floats
+    frames: Singles,
+    spots: _Spots,
+    grid: BackgroundGrid,
+    at_emitters: sparse.csr_array,
+    shares: Floats,
 ) -> tuple[Floats, Floats]:
     """Return the photons of the emitters and the background at the nodes."""
     n = len(shares)
-    values = np.zeros(n + field.at_pixels.shape[1])
+    values = np.zeros(n + at_emitters.shape[1])
     weights = np.broadcast_to(1 / np.maximum(frames.mean(axis=0), LEAST_VARIANCE), frames.shape)
     residual, expectation = frames, 0.0
     trust = np.append(np.sqrt(shares), np.ones(len(values) - n))
     for step in range(STEPS):
-        information = _information(weights, spots, field, expectation)
-        pull = _gradient(residual, weights, spots, field, robust=step > 0)
+        information = _information(weights, spots, grid, at_emitters, expectation)
+        pull = _gradient(residual, weights, spots, grid, robust=step > 0)
         mean = values[:n].sum() / max(shares.sum(), LEAST_CONFIDENCE)
         pull[:n] += expectation * (shares * mean - values[:n])
         values += _newton_step(information, pull, trust * ((values > 0) | (pull > 0)))
         np.maximum(values, 0.0, out=values)
-        expected = spots.render(values[:n]) + field.image(values[n:]).astype(np.float32)
+        expected = spots.render(values[:n]) + grid.image(values[n:]).astype(np.float32)
         residual = frames - expected
         weights = (1 / np.maximum(expected, LEAST_VARIANCE)).astype(np.float32)
         expectation = _expectation(values[:n], shares)
@@ -325,22 +283,25 @@ def _fit(
 
 
 def _information(
-    weights: Singles, spots: _Spots, field: _Background, expectation: float
+    weights: Singles,
+    spots: _Spots,
+    grid: BackgroundGrid,
+    at_emitters: sparse.csr_array,
+    expectation: float,
 ) -> _Information:
     wide = spots.widened(weights)
-    per_pixel = sparse.diags_array(weights.sum(axis=0, dtype=np.float64).ravel())
     return _Information(
         noise=1 / np.sqrt((spots.squares @ wide).astype(np.float64)),
         overlap=spots.overlap,
         seen=(spots.light @ wide).astype(np.float64),
-        at_emitters=field.at_emitters,
-        levels=field.at_pixels.T @ per_pixel @ field.at_pixels,
+        at_emitters=at_emitters,
+        levels=grid.information(weights.sum(axis=0, dtype=np.float64)),
         expectation=expectation,
     )
 
 
 def _gradient(
-    residual: Singles, weights: Singles, spots: _Spots, field: _Background, *, robust: bool
+    residual: Singles, weights: Singles, spots: _Spots, grid: BackgroundGrid, *, robust: bool
 ) -> Floats:
     """Return the derivative of the log-likelihood by the photons and the background's levels.
 
@@ -351,8 +312,8 @@ def _gradient(
     deviation = residual * scatter
     emitters = spots.light @ spots.widened(deviation * scatter)
     taken = np.minimum(deviation, MOST_DEVIATION) + CUT_OFF if robust else deviation
-    in_all_frames = (taken * scatter).sum(axis=0, dtype=np.float64).ravel()
-    return np.concatenate([emitters, field.at_pixels.T @ in_all_frames])
+    in_all_frames = (taken * scatter).sum(axis=0, dtype=np.float64)
+    return np.concatenate([emitters, grid.on_nodes(in_all_frames)])
 
 
 def _expectation(photons: Floats, shares: Floats) -> float:

@@ -28,14 +28,16 @@ class MovieSums:
         What the frames add to the image.
     squared : ndarray of float64
         Squares of the expected emitters: large where single frames are certain.
-    emitters : float
-        Total of the gathered sum.
     """
 
     posterior: npt.NDArray[np.float64]
     gathered: npt.NDArray[np.float64]
     squared: npt.NDArray[np.float64]
-    emitters: float = 0.0
+
+    @property
+    def emitters(self) -> float:
+        """Total of the gathered sum."""
+        return float(self.gathered.sum())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,18 +55,15 @@ class MovieSums:
         """Add the core of some frames' tile."""
         expected, gathered = tile.expected[tile.core_slices], tile.image[tile.core_slices]
         here = tile.field_slices
-        added = gathered.sum(axis=0, dtype=np.float64)
-        self.gathered[here] += added
-        self.posterior[here] += expected.sum(axis=0, dtype=np.float64)
-        self.squared[here] += np.square(expected).sum(axis=0, dtype=np.float64)
-        self.emitters += float(added.sum())
+        self.gathered[here] += _over_frames(gathered)
+        self.posterior[here] += _over_frames(expected)
+        self.squared[here] += np.einsum("tyx,tyx->yx", expected, expected)
 
     def include(self, other: MovieSums) -> None:
         """Add the sums over other frames of the same field."""
         self.posterior += other.posterior
         self.gathered += other.gathered
         self.squared += other.squared
-        self.emitters += other.emitters
 
     def stacked(self) -> Float32Array:
         """Return the sums in the order that a refiner takes, shape (3, y, x)."""
@@ -156,6 +155,12 @@ class TilePrediction:
         fine_nm = pixel_size_nm / self.upsampling
         found = find_peaks(self.expected, fine_nm, self.first_frame, maxima=self.maxima)
         return placed(found, self.rows, self.columns, pixel_size_nm)
+
+
+def _over_frames(values: Float32Array) -> Float32Array:
+    """Sum the frames of a block: so few that single precision loses nothing that counts."""
+    summed: Float32Array = values[0] if len(values) == 1 else values.sum(axis=0)
+    return summed
 
 
 def placed(found: Localizations, rows: Span, columns: Span, pixel_size_nm: float) -> Localizations:

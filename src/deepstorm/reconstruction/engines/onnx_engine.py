@@ -63,7 +63,8 @@ class OnnxEngine(StagedEngine):
             for name in get_args(StageName)
             if name in files
         }
-        super().__init__(f"onnx-{place}", card.network.upsampling, programs)
+        margin_px = max(extra.margin_px for extra in extras)
+        super().__init__(f"onnx-{place}", card.network.upsampling, programs, margin_px)
 
 
 def _program(session: Any) -> Program:

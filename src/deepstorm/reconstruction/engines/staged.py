@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.reconstruction.engines.protocol import Float32Array, Prediction
+from deepstorm.reconstruction.tiling import spans
 
 StageName = Literal["network", "rendering", "maxima", "refinement"]
 # One part of a network, on what the runtime computes with, arrays or tensors. The memory of its
@@ -29,18 +30,26 @@ class StagedEngine:
         Super-resolution pixels per camera pixel, along each axis.
     programs : mapping
         The parts, by name; without ``rendering``, images are the expectation itself.
+    margin_px : int
+        Super-resolution pixels around a pixel that its rendering, or whether it is a maximum,
+        depends on.
     """
 
     # Camera pixels per call: few, so that what passes from one part to the next stays in the caches
     # of a CPU; more were not faster.
     pixels_per_call = 64 * 64
+    # Values that are rendered, or searched for maxima, at once, for the same reason.
+    values_per_strip = 2**20
     # Whether all calls have the same number of frames, since each new shape has to be compiled.
     keeps_shape = True
 
-    def __init__(self, name: str, upsampling: int, programs: Mapping[StageName, Program]) -> None:
+    def __init__(
+        self, name: str, upsampling: int, programs: Mapping[StageName, Program], margin_px: int
+    ) -> None:
         self.name = name
         self._upsampling = upsampling
         self._programs = programs
+        self._margin_px = margin_px
 
     def __call__(
         self, frames: npt.NDArray[Any], *, maxima_within: tuple[int, int] | None = None
@@ -55,16 +64,23 @@ class StagedEngine:
             whole = self._programs["network"](self._enter(piece))  # (frame, 1, y, x)
             expected[here] = self._leave(whole)[:filled, 0]
             if image is not expected:
-                image[here] = self._leave(self._programs["rendering"](whole))[:filled, 0]
+                self._by_strips("rendering", whole, image[here])
             if marks is not None and maxima_within is not None:
-                lit = self._within(maxima_within, whole)
-                marks[here] = self._leave(self._programs["maxima"](lit))[:filled, 0]
+                self._by_strips("maxima", self._within(maxima_within, whole), marks[here])
         return Prediction(expected, image, None if marks is None else marks.view(np.bool_))
 
     def refine(self, sums: Float32Array) -> Float32Array:
         """Return what the network's refiner makes of sums over a movie."""
         refined = self._programs["refinement"](self._enter(np.ascontiguousarray(sums[np.newaxis])))
         return np.array(self._leave(refined)[0, 0], np.float32)
+
+    def _by_strips(self, stage: StageName, expected: Any, result: npt.NDArray[np.generic]) -> None:
+        """Run a part on the frames of a piece, a few rows at a time, and put down what it says."""
+        count, _, height, width = expected.shape
+        rows = max(self.values_per_strip // (count * width), 4 * self._margin_px)
+        for span in spans(height, rows, self._margin_px):
+            said = self._leave(self._programs[stage](expected[:, :, span.seen]))
+            result[:, span.core(1)] = said[: len(result), 0, span.core_within(1)]
 
     def _pieces(self, frames: npt.NDArray[Any]) -> Iterator[tuple[slice, Float32Array]]:
         """Yield a few frames at a time and where they belong; the last ones may be filled up."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepstorm.models.filters import filtered, from_cells, gaussian_profile, in_cells
+from deepstorm.models.filters import filtered, gaussian_profile
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.refinement import SUMS
 from deepstorm.reconstruction.engines.staged import StageName
@@ -66,12 +66,9 @@ class Maxima(nn.Module):
 
     def forward(self, expected: Tensor) -> Tensor:
         """Mark pixels that no other one within reach surpasses after smoothing."""
-        reach, beyond = self.reach_px, self.smoothing_reach_px
-        profile = gaussian_profile(self.sigma_px, beyond, expected)
-        smooth = filtered(functional.pad(expected, (0, 0, beyond, beyond)), profile)
-        side = 2 * reach + 1
-        along_y = functional.max_pool2d(in_cells(smooth), (side, 1), stride=1, padding=(reach, 0))
-        highest = _highest_along_x(from_cells(along_y, expected.shape[3]), reach)
+        profile = gaussian_profile(self.sigma_px, self.smoothing_reach_px, expected)
+        smooth = filtered(expected, profile)
+        highest = _highest(_highest(smooth, self.reach_px, axis=2), self.reach_px, axis=3)
         return (smooth >= highest.clamp_min(LEAST_SMOOTHED)).to(torch.uint8)
 
 
@@ -123,12 +120,16 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _highest_along_x(image: Tensor, reach: int) -> Tensor:
-    """Return the maximum over 2 · reach + 1 pixels of each row, of values not below zero."""
-    width, side = image.shape[3], 2 * reach + 1
-    highest, covered = functional.pad(image, (reach, reach)), 1
+def _highest(image: Tensor, reach: int, axis: int) -> Tensor:
+    """Return the maximum over 2 · reach + 1 pixels along an axis, of values not below zero.
+
+    By comparing the image with itself, moved: several times faster than pooling.
+    """
+    length, side = image.shape[axis], 2 * reach + 1
+    beyond = (reach, reach) if axis == 3 else (0, 0, reach, reach)
+    highest, covered = functional.pad(image, beyond), 1
     while 2 * covered <= side:
-        length = width + side - 2 * covered
-        shifted = (highest.narrow(3, start, length) for start in (0, covered))
-        highest, covered = torch.maximum(*shifted), 2 * covered
-    return torch.maximum(highest.narrow(3, 0, width), highest.narrow(3, side - covered, width))
+        left = length + side - 2 * covered
+        highest = torch.maximum(*(highest.narrow(axis, start, left) for start in (0, covered)))
+        covered *= 2
+    return torch.maximum(*(highest.narrow(axis, at, length) for at in (0, side - covered)))

@@ -47,15 +47,20 @@ class TorchEngine(StagedEngine):
         peaks: PeakSettings | None = None,
     ) -> None:
         self.device = torch.device(device)
-        self.pixels_per_call = 128 * 128 if self.device.type == "cpu" else 512 * 512
+        if self.device.type == "cpu":
+            self.pixels_per_call = 128 * 128
+        else:
+            self.pixels_per_call, self.values_per_strip = 512 * 512, 2**30
         loaded = stages.with_weights(network)
-        modules = stages.modules(loaded, card.rendering, peaks or PeakSettings())
+        extras = card.rendering, peaks or PeakSettings()
+        modules = stages.modules(loaded, *extras)
         programs: dict[StageName, Program] = {
             name: _Exact(module.to(self.device)) for name, module in modules.items()
         }
         if self.device.type == "cuda":
             programs["network"] = _Reduced(modules["network"])
-        super().__init__(f"torch-{self.device.type}", loaded.upsampling, programs)
+        margin_px = max(extra.margin_px for extra in extras)
+        super().__init__(f"torch-{self.device.type}", loaded.upsampling, programs, margin_px)
 
     def _enter(self, values: Float32Array) -> Tensor:
         return torch.from_numpy(values).to(self.device)
