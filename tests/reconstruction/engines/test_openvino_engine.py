@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,3 +157,28 @@ def test_nobody_is_told_of_a_conversion(
     monkeypatch.setattr(telemetry.Telemetry, "init", tell)
     monkeypatch.setattr(telemetry.Telemetry, "send_event", tell)
     OpenVinoEngine(network, card)
+
+
+def test_nobody_is_told_of_a_reconstruction(tmp_path: Path) -> None:
+    """OpenVINO tells Google of each import, unless it finds no telemetry to do it with."""
+    pytest.importorskip("openvino_telemetry")
+    script = (
+        "import sys\n"
+        "from deepstorm.models.network_file import NetworkFile\n"
+        "from deepstorm.models.zoo import find_network\n"
+        "from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine\n"
+        "file = NetworkFile(find_network())\n"
+        "OpenVinoEngine(file, file.card)\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')])\n"
+        "import openvino_telemetry\n"  # whoever wants it finds it afterwards
+    )
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | home,
+    )
+    assert said.stdout.split("\n")[0] == "[]"
+    assert not (tmp_path / "intel").exists()  # where it keeps the number that it gives the user

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -62,7 +63,8 @@ class OpenVinoEngine(StagedEngine):
         precision: str | None = None,
         peaks: PeakSettings | None = None,
     ) -> None:
-        import openvino
+        with _unreported():
+            import openvino
 
         core = openvino.Core()
         capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -87,7 +89,9 @@ class OpenVinoEngine(StagedEngine):
             name: _OpenVinoProgram(core, model, floating if name == "network" else "f32")
             for name, model in _from_files(core, files).items()
         }
-        super().__init__(f"openvino-{self.precision}", card.network.upsampling, programs)
+        margin_px = max(extra.margin_px for extra in extras)
+        name = f"openvino-{self.precision}"
+        super().__init__(name, card.network.upsampling, programs, margin_px)
 
 
 class _OpenVinoProgram:
@@ -121,6 +125,20 @@ class _OpenVinoProgram:
         result: npt.NDArray[Any]
         (result,) = run(values, share_inputs=True, share_outputs=True).values()
         return result
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Import OpenVINO without its telemetry, which would tell Google of it from another process."""
+    name = "openvino_telemetry"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _fastest(card: NetworkCard, capable: Sequence[str]) -> str:
