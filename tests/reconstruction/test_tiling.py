@@ -34,9 +34,20 @@ def test_cores_are_in_order(axis: tuple[int, int, int]) -> None:
 
 
 @given(axes())
-def test_tiles_have_one_size(axis: tuple[int, int, int]) -> None:
+def test_tiles_have_one_size_and_are_as_few_as_will_do(axis: tuple[int, int, int]) -> None:
     length, tile, halo = axis
-    assert {span.stop - span.start for span in spans(length, tile, halo)} == {min(tile, length)}
+    found = list(spans(length, tile, halo))
+    sizes = {span.stop - span.start for span in found}
+    assert len(sizes) == 1
+    assert max(sizes) <= min(tile, length)
+    # So many largest ones cover the axis, and one fewer does not.
+    covered = [2 * halo + count * (tile - 2 * halo) for count in (len(found) - 1, len(found))]
+    assert covered[0] < max(length, 2 * halo + 1) <= max(covered[1], tile)
+
+
+def test_tiles_are_no_larger_than_their_number_needs() -> None:
+    """Two tiles of 340 pixels cover 400, and so do two of 228."""
+    assert list(spans(400, 340, 28, 4)) == [Span(0, 228, 0, 200), Span(172, 400, 200, 400)]
 
 
 @given(axes())
@@ -50,8 +61,9 @@ def test_what_is_kept_has_a_halo_or_touches_the_border(axis: tuple[int, int, int
 @given(st.sampled_from([2, 4, 8]).flatmap(lambda d: st.tuples(st.just(d), axes(d))))
 def test_tiles_begin_at_multiples_of_the_divisor(case: tuple[int, tuple[int, int, int]]) -> None:
     divisor, axis = case
-    for span in spans(*axis):
+    for span in spans(*axis, divisor):
         assert span.start % divisor == span.core_start % divisor == 0
+        assert (span.stop - span.start) % divisor == 0
 
 
 def test_a_short_axis_is_one_tile() -> None:
@@ -61,10 +73,10 @@ def test_a_short_axis_is_one_tile() -> None:
 
 def test_a_long_axis_by_hand() -> None:
     assert list(spans(100, 64, 24)) == [
-        Span(0, 64, 0, 40),
-        Span(16, 80, 40, 56),
-        Span(32, 96, 56, 72),
-        Span(36, 100, 72, 100),
+        Span(0, 61, 0, 37),
+        Span(13, 74, 37, 50),
+        Span(26, 87, 50, 63),
+        Span(39, 100, 63, 100),
     ]
 
 

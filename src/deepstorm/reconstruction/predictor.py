@@ -87,10 +87,12 @@ class Predictor:
         refined_px = 0 if refinement is None else math.ceil(refinement.halo_px / upsampling)
         halo = self._halo + self._whole(refined_px)
         side = self._whole(math.isqrt(VALUES_PER_PIECE) // upsampling)
-        side = max(side, 2 * halo + self._network.divisor)
+        divisor = self._network.divisor
+        side = max(side, 2 * halo + divisor)
+        whole = self._whole(height), self._whole(width)
         return [
             (rows.limited(height), columns.limited(width))
-            for rows, columns in tiles((self._whole(height), self._whole(width)), side, halo)
+            for rows, columns in tiles(whole, side, halo, divisor)
         ]
 
     def sums(self, piece: Piece) -> MovieSums:
@@ -111,7 +113,8 @@ class Predictor:
         beyond = ((0, 0), (0, 0), (0, whole[0] - height), (0, whole[1] - width))
         # Repeating the last pixels deceives networks least: a mirror image doubles emitters there.
         padded = np.pad(scaled, beyond, mode="edge")
-        for all_rows, all_columns in tiles(whole, self._tile_px, self._halo):
+        divisor = self._network.divisor
+        for all_rows, all_columns in tiles(whole, self._tile_px, self._halo, divisor):
             # Light that was filled up is no emitter: no peak may be sought there.
             rows, columns = all_rows.limited(height), all_columns.limited(width)
             lit = (rows.stop - rows.start, columns.stop - columns.start)

@@ -42,7 +42,7 @@ def refine(
     # Tiles begin where pooling cells do, so that they tile whole cells; the last ones end earlier.
     whole = _whole(height, refinement.divisor), _whole(width, refinement.divisor)
     image = np.empty((height, width), np.float32)
-    for all_rows, all_columns in tiles(whole, TILE_PX, refinement.halo_px):
+    for all_rows, all_columns in tiles(whole, TILE_PX, refinement.halo_px, refinement.divisor):
         rows, columns = all_rows.limited(height), all_columns.limited(width)
         refined = run(mirrored[:, rows.seen, columns.seen])
         image[rows.core(1), columns.core(1)] = refined[rows.core_within(1), columns.core_within(1)]

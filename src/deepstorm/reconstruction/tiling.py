@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -48,18 +49,20 @@ class Span:
         return slice(first, first + (self.core_stop - self.core_start) * upsampling)
 
 
-def spans(length: int, tile: int, halo: int) -> Iterator[Span]:
-    """Cover ``length`` pixels by tiles that all have the same size.
+def spans(length: int, tile: int, halo: int, divisor: int = 1) -> Iterator[Span]:
+    """Cover ``length`` pixels by as few tiles as will do, all of one size and no larger than needed.
 
     Parameters
     ----------
     length : int
         Pixels along the axis.
     tile : int
-        Size of a tile with its halo, more than twice the halo; where ``length`` is not larger, one
-        tile covers it.
+        Largest size of a tile with its halo, more than twice the halo; where ``length`` is not
+        larger, one tile covers it.
     halo : int
         Pixels on each side whose prediction is not kept, except at the border of the field.
+    divisor : int
+        Tiles begin, and are as long as, multiples of it; so have to be all of the above.
 
     Yields
     ------
@@ -76,17 +79,22 @@ def spans(length: int, tile: int, halo: int) -> Iterator[Span]:
     if length <= tile:
         yield Span(0, length, 0, length)
         return
+    kept = length - 2 * halo  # by tiles without their halos; at the borders halos are kept, too
+    count = math.ceil(kept / (tile - 2 * halo))
+    size = math.ceil(kept / count / divisor) * divisor + 2 * halo
     core_start = 0
     while core_start < length:
-        start = min(max(core_start - halo, 0), length - tile)
-        stop = start + tile
+        start = min(max(core_start - halo, 0), length - size)
+        stop = start + size
         core_stop = length if stop == length else stop - halo
         yield Span(start, stop, core_start, core_stop)
         core_start = core_stop
 
 
-def tiles(shape: tuple[int, int], tile: int, halo: int) -> Iterator[tuple[Span, Span]]:
+def tiles(
+    shape: tuple[int, int], tile: int, halo: int, divisor: int = 1
+) -> Iterator[tuple[Span, Span]]:
     """Cover a field (y, x) by tiles, row by row; see :func:`spans`."""
-    for rows in spans(shape[0], tile, halo):
-        for columns in spans(shape[1], tile, halo):
+    for rows in spans(shape[0], tile, halo, divisor):
+        for columns in spans(shape[1], tile, halo, divisor):
             yield rows, columns
