@@ -64,9 +64,15 @@ class Refiner(nn.Module):
 
     def forward(self, sums: Tensor) -> Tensor:
         """Return the refined image."""
-        gathered = sums[:, 1:2]
+        return self.shared(self.scores(sums), sums[:, 1:2])
+
+    def scores(self, sums: Tensor) -> Tensor:
+        """Return the logarithm of how much more belongs to each pixel than what was gathered."""
         score = self._score(_features(self._filled(sums))).float()
-        score = score[..., : sums.shape[2], : sums.shape[3]]  # nothing may move into the filling
+        return score[..., : sums.shape[2], : sums.shape[3]]  # nothing may move into the filling
+
+    def shared(self, score: Tensor, gathered: Tensor) -> Tensor:
+        """Share the gathered sum out anew, by scores; both (batch, 1, y, x)."""
         weight = (score + (gathered + LEAST_WEIGHT).log()).clamp(*WEIGHT_RANGE).exp()
         return weight * box_mean(gathered / box_mean(weight, self.reach_px), self.reach_px)
 

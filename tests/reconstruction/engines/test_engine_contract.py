@@ -145,7 +145,9 @@ def test_refiners_give_their_numbers(
     with torch.no_grad():
         wanted = network.refiner(torch.from_numpy(sums[None]))[0, 0].numpy()
     found = runtime.engine.refine(sums)
-    assert_close(found, wanted)
+    assert_close(found, wanted, runtime.reduced)
+    # Whatever the precision of its network, a refiner adds and loses nothing.
+    assert float(found.sum()) == pytest.approx(float(wanted.sum()), rel=1e-4)
     kept = found.copy()
     runtime.engine.refine(2 * sums)
     np.testing.assert_array_equal(found, kept)

@@ -43,7 +43,8 @@ def test_stages_that_do_nothing_are_left_out(network: NativeNetwork, card: Netwo
         "network",
         "rendering",
         "maxima",
-        "refinement",
+        "scores",
+        "sharing",
     }
     refiner, network.refiner = network.refiner, None
     try:

@@ -16,7 +16,7 @@ from deepstorm.errors import InputError
 from deepstorm.models.network_file import NetworkCard, NetworkFile
 from deepstorm.reconstruction.engines.kept_models import converted
 from deepstorm.reconstruction.engines.protocol import Float32Array
-from deepstorm.reconstruction.engines.staged import Program, StagedEngine, StageName
+from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
 from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ MOST_SHAPES = 3
 class OpenVinoEngine(StagedEngine):
     """Runs a network with OpenVINO on a CPU.
 
-    The network itself computes in bfloat16 where the processor has it, else in 8 bits where the
-    card has the ranges for that and the processor is x86.
+    Networks compute in bfloat16 where the processor has it. Where it has not, the one for frames
+    computes in 8 bits, if the card has the ranges for that and the processor is x86.
 
     What a conversion makes of a network file is kept for the next time
     (:mod:`~deepstorm.reconstruction.engines.kept_models`); PyTorch is not even imported then.
@@ -44,7 +44,7 @@ class OpenVinoEngine(StagedEngine):
     network : Network or NetworkFile
     card : NetworkCard
     precision : str, optional
-        Of the network itself, ``"int8"``, ``"bf16"`` or ``"f32"``; the fastest where absent.
+        Of the network for frames, ``"int8"``, ``"bf16"`` or ``"f32"``; the fastest where absent.
     peaks : PeakSettings, optional
         Which maxima are sought.
 
@@ -86,7 +86,7 @@ class OpenVinoEngine(StagedEngine):
         # What is not done in 8 bits is done in this.
         floating = _floating(capable) if self.precision == "int8" else self.precision
         programs: dict[StageName, Program] = {
-            name: _OpenVinoProgram(core, model, floating if name == "network" else "f32")
+            name: _OpenVinoProgram(core, model, floating if name in NETWORKS else "f32")
             for name, model in _from_files(core, files).items()
         }
         margin_px = max(extra.margin_px for extra in extras)

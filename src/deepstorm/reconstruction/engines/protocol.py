@@ -34,8 +34,9 @@ class Engine(Protocol):
 
     Engines agree with the network in PyTorch and float32: those in float32 up to 1e-4 of the
     largest value, those in 16 bits up to 0.01 of it as a root mean square, those in 8 bits up to
-    0.03, which is what tiny networks need. What follows from the expectation, images and maxima,
-    and refined images are computed in float32 by all, and agree up to 1e-4.
+    0.03, which is what tiny networks need. The same holds for refiners. What follows from either
+    network, images, maxima and shares, is computed in float32 by all and agrees up to 1e-4, so that
+    sums are kept.
 
     Attributes
     ----------

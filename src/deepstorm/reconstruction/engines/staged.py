@@ -11,7 +11,9 @@ import numpy.typing as npt
 from deepstorm.reconstruction.engines.protocol import Float32Array, Prediction
 from deepstorm.reconstruction.tiling import spans
 
-StageName = Literal["network", "rendering", "maxima", "refinement"]
+StageName = Literal["network", "rendering", "maxima", "scores", "sharing"]
+# Those that are networks, and bear less than single precision.
+NETWORKS: tuple[StageName, ...] = ("network", "scores")
 # One part of a network, on what the runtime computes with, arrays or tensors. The memory of its
 # result may be used again by the next call.
 Program = Callable[[Any], Any]
@@ -71,8 +73,11 @@ class StagedEngine:
 
     def refine(self, sums: Float32Array) -> Float32Array:
         """Return what the network's refiner makes of sums over a movie."""
-        refined = self._programs["refinement"](self._enter(np.ascontiguousarray(sums[np.newaxis])))
-        return np.array(self._leave(refined)[0, 0], np.float32)
+        whole = np.ascontiguousarray(sums[np.newaxis])
+        scores = self._leave(self._programs["scores"](self._enter(whole)))
+        gathered = whole[:, 1:2]
+        shared = self._programs["sharing"](self._enter(np.concatenate([scores, gathered], axis=1)))
+        return np.array(self._leave(shared)[0, 0], np.float32)
 
     def _by_strips(self, stage: StageName, expected: Any, result: npt.NDArray[np.generic]) -> None:
         """Run a part on the frames of a piece, a few rows at a time, and put down what it says."""

@@ -1,7 +1,7 @@
 """The parts of a network that an engine runs one after the other, as PyTorch modules.
 
-They are apart because they want different precision: the network itself bears bfloat16, but maxima
-would tie or move, and the sums over a movie are too exact for it. They are small enough that other
+They are apart because they want different precision: networks bear bfloat16, but maxima would tie
+or move, and images and sums over a movie are too exact for it. They are small enough that other
 runtimes can take them over one by one.
 """
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from deepstorm.models.filters import filtered, gaussian_profile
 from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.refinement import SUMS
+from deepstorm.models.refinement import SUMS, Refiner
 from deepstorm.reconstruction.engines.staged import StageName
 from deepstorm.reconstruction.peaks import LEAST_SMOOTHED, PeakSettings
 
@@ -72,6 +72,30 @@ class Maxima(nn.Module):
         return (smooth >= highest.clamp_min(LEAST_SMOOTHED)).to(torch.uint8)
 
 
+class Scores(nn.Module):
+    """Sums over a movie (batch, 3, y, x) to what a refiner says of each pixel (batch, 1, y, x)."""
+
+    def __init__(self, refiner: Refiner) -> None:
+        super().__init__()
+        self.refiner = refiner
+
+    def forward(self, sums: Tensor) -> Tensor:
+        """Return the scores."""
+        return self.refiner.scores(sums)
+
+
+class Sharing(nn.Module):
+    """Scores and the gathered sum (batch, 2, y, x) to the refined image (batch, 1, y, x)."""
+
+    def __init__(self, refiner: Refiner) -> None:
+        super().__init__()
+        self.refiner = refiner
+
+    def forward(self, scored: Tensor) -> Tensor:
+        """Return the gathered sum, shared out anew."""
+        return self.refiner.shared(scored[:, :1], scored[:, 1:])
+
+
 def modules(
     network: Network, rendering: Rendering, peaks: PeakSettings
 ) -> dict[StageName, nn.Module]:
@@ -80,7 +104,7 @@ def modules(
     if rendering.kind != "plain":
         found["rendering"] = Rendered(rendering)
     if network.refiner is not None:
-        found["refinement"] = network.refiner
+        found["scores"], found["sharing"] = Scores(network.refiner), Sharing(network.refiner)
     return {name: module.eval() for name, module in found.items()}
 
 
@@ -88,7 +112,8 @@ def example(stage: StageName, network: Network) -> Tensor:
     """Return an input of a stage, as small as will do to follow its computation."""
     if stage == "network":
         return torch.zeros(1, network.channels, 8 * network.divisor, 8 * network.divisor)
-    return torch.zeros(1, SUMS if stage == "refinement" else 1, 32, 32)
+    channels = {"scores": SUMS, "sharing": 2}.get(stage, 1)
+    return torch.zeros(1, channels, 32, 32)
 
 
 def with_weights(network: Network | NetworkFile) -> Network:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deepstorm.reconstruction.engines import stages
 from deepstorm.reconstruction.engines.protocol import Float32Array
-from deepstorm.reconstruction.engines.staged import Program, StagedEngine, StageName
+from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
 from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class TorchEngine(StagedEngine):
     """Runs a network with PyTorch.
 
-    On CUDA the network itself computes in bfloat16, or in float16 on a GPU without that; all else,
-    and everything on other devices, in float32. Networks are not compiled, nor their kernels
-    recorded: the first takes longer than most movies, and so many frames go into a call that
-    starting kernels does not count.
+    On CUDA networks compute in bfloat16, or in float16 on a GPU without that; all else, and
+    everything on other devices, in float32. Networks are not compiled, nor their kernels recorded:
+    the first takes longer than most movies, and so many frames go into a call that starting kernels
+    does not count.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class TorchEngine(StagedEngine):
             name: _Exact(module.to(self.device)) for name, module in modules.items()
         }
         if self.device.type == "cuda":
-            programs["network"] = _Reduced(modules["network"])
+            programs |= {name: _Reduced(modules[name]) for name in NETWORKS if name in modules}
         margin_px = max(extra.margin_px for extra in extras)
         super().__init__(f"torch-{self.device.type}", loaded.upsampling, programs, margin_px)
 
