@@ -50,7 +50,7 @@ class Span:
 
 
 def spans(length: int, tile: int, halo: int, divisor: int = 1) -> Iterator[Span]:
-    """Cover ``length`` pixels by as few tiles as will do, all of one size and no larger than needed.
+    """Cover ``length`` pixels by as few tiles as will do, all of one size, no larger than needed.
 
     Parameters
     ----------

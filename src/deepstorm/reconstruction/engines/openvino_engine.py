@@ -109,6 +109,9 @@ class _OpenVinoProgram:
     def __init__(self, core: Any, model: Any, precision: str) -> None:
         self._core = core
         self._model = model
+        # One call at a time on all cores. Several at once (NUM_STREAMS, THROUGHPUT) were hardly
+        # faster, and from one compilation to the next OpenVINO 2026.4 now and then gave networks
+        # with transposed convolutions wrong weights.
         self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         self._compiled: dict[tuple[int, ...], Any] = {}
 
