@@ -8,6 +8,7 @@ from pydantic import Field
 from scipy import ndimage
 
 from deepstorm.config import Settings
+from deepstorm.reconstruction.crowding import blobs, halved, is_pair, own_shares
 from deepstorm.structures import Localizations
 
 # Where the smoothed expectation is lower than this, no maxima are sought.
@@ -26,6 +27,10 @@ class PeakSettings(Settings):
         Half side of the square around a maximum that belongs to it.
     min_confidence : float
         Expected emitters within the square below which a maximum is left out.
+    crowded_reach_px, crowded_from : int, float
+        A maximum stands for two emitters if so many are expected within this radius, nearer to it
+        than to others; see :mod:`~deepstorm.reconstruction.crowding`. Between 1 and 2; the lower,
+        the more emitters are found, and the more of them are false.
     error_of_unit_width, error_growth : float
         The standard deviation of a position's error per axis, in super-resolution pixels, is the
         one times the width of its peak to the power of the other. Measured with the default network
@@ -36,6 +41,8 @@ class PeakSettings(Settings):
     smoothing_px: float = Field(1.5, ge=0)
     reach_px: int = Field(3, ge=1, le=20)
     min_confidence: float = Field(0.3, ge=0)
+    crowded_reach_px: int = Field(9, ge=1, le=20)
+    crowded_from: float = Field(1.75, gt=1)
     error_of_unit_width: float = Field(0.7, gt=0)
     error_growth: float = Field(2.3, ge=0)
 
@@ -59,6 +66,8 @@ def find_peaks(
 ) -> Localizations:
     """Find local maxima, and their centroids below the pixel.
 
+    A maximum that stands for two emitters gives two localizations.
+
     Parameters
     ----------
     expected : ndarray of float32, shape (frame, y, x)
@@ -79,47 +88,48 @@ def find_peaks(
         deviation of the error per axis, from the area that the peak covers), ordered by frame.
     """
     chosen = settings or PeakSettings()
-    frame, row, column = _places(_maxima(expected, chosen) if maxima is None else maxima)
-    offset = np.arange(-chosen.reach_px, chosen.reach_px + 1)
-    windows = _windows(expected, frame, row[:, None] + offset, column[:, None] + offset)
-    mass = windows.sum(axis=(1, 2))
-    keep = mass >= max(chosen.min_confidence, 1e-6)
-    windows, mass = windows[keep] / mass[keep, None, None], mass[keep]
-    over_y, over_x = windows.sum(axis=2), windows.sum(axis=1)
-    dy, dx = over_y @ offset, over_x @ offset
-    # A Gaussian covers an area of 4 pi sigma², by its sum of squares. Second moments would follow
-    # the faint haze around a peak, where other emitters may be, more than the peak.
-    width_px = np.sqrt(1 / np.square(windows).sum(axis=(1, 2)) / (4 * np.pi))
+    places = _places(_maxima(expected, chosen) if maxima is None else maxima)
+    windows = _windows(expected, places, chosen.reach_px)
+    keep = windows.sum(axis=(1, 2)) >= max(chosen.min_confidence, 1e-6)
+    places, windows = places[keep], windows[keep]
+    own = own_shares(_windows(expected, places, chosen.crowded_reach_px), places)
+    crowded = is_pair(own.sum(axis=(1, 2)), chosen.crowded_from)
+    parts = np.concatenate([places[~crowded], places[crowded], places[crowded]])
+    found = [blobs(windows[~crowded]), *(blobs(half) for half in halved(own[crowded]))]
+    dy, dx, mass, width_px = np.concatenate(found, axis=1)
+    frame, row, column = parts.T
     uncertainty = chosen.error_of_unit_width * width_px**chosen.error_growth
     return Localizations(
-        frame=frame[keep] + first_frame,
-        x_nm=(column[keep] + 0.5 + dx) * pixel_size_nm,
-        y_nm=(row[keep] + 0.5 + dy) * pixel_size_nm,
+        frame=frame + first_frame,
+        x_nm=(column + 0.5 + dx) * pixel_size_nm,
+        y_nm=(row + 0.5 + dy) * pixel_size_nm,
         uncertainty_nm=uncertainty * pixel_size_nm,
         confidence=mass,
-    )
+    ).select(np.argsort(frame, kind="stable"))
 
 
 def _windows(
-    expected: npt.NDArray[np.float32],
-    frame: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
+    expected: npt.NDArray[np.float32], places: npt.NDArray[np.int64], reach: int
 ) -> npt.NDArray[np.float64]:
-    """Return what is expected in the rows and columns of each square, nothing beyond the border.
+    """Return what is expected in the square around each place, nothing beyond the border.
 
     Parameters
     ----------
     expected : ndarray of float32, shape (frame, y, x)
-    frame : ndarray of int, shape (square,)
-    rows, columns : ndarray of int, shape (square, side)
+    places : ndarray of int, shape (place, 3)
+        Frame, row, column.
+    reach : int
+        Half side of the squares.
 
     Returns
     -------
-    ndarray of float64, shape (square, side, side)
+    ndarray of float64, shape (place, 2 · reach + 1, 2 · reach + 1)
     """
-    _, height, width = expected.shape
+    (frame, row, column), (_, height, width) = places.T, expected.shape
+    offset = np.arange(-reach, reach + 1)
+    rows, columns = row[:, None] + offset, column[:, None] + offset
     y, x = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    windows: npt.NDArray[np.float64]
     windows = expected[frame[:, None, None], y[:, :, None], x[:, None, :]].astype(np.float64)
     windows *= (y == rows)[:, :, None] & (x == columns)[:, None, :]
     return windows
@@ -135,8 +145,8 @@ def _maxima(expected: npt.NDArray[np.float32], settings: PeakSettings) -> npt.ND
     return found
 
 
-def _places(maxima: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return (frame, row, column) of maxima, of those that touch each other the first one."""
+def _places(maxima: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return frame, row and column of maxima, (n, 3), of those that touch each other the first."""
     # Of one axis, which is many times faster to search than several.
     places = np.column_stack(np.unravel_index(np.flatnonzero(maxima), maxima.shape))
     keep = np.ones(len(places), bool)
@@ -145,8 +155,7 @@ def _places(maxima: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], ...]:
         of_frame = np.flatnonzero(places[:, 0] == index)
         keep[of_frame] = False
         keep[of_frame[np.unique(labels[maxima[index]], return_index=True)[1]]] = True
-    frame, row, column = places[keep].T
-    return frame, row, column
+    return places[keep]
 
 
 def _frames_with_touching(

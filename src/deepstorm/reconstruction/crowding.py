@@ -1,0 +1,106 @@
+"""Maxima that stand for two emitters: what is expected around them says so.
+
+Two emitters nearer to each other than a frame can tell give one blob of the expectation, which
+still sums to two. Each maximum is given what is expected around it and nearer to it than to others;
+where that is almost two emitters, the blob is cut across its longer axis into halves of equal sum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# A haze of more expected emitters than these has no halves.
+MOST_OF_A_PAIR = 4.0
+
+
+class Blobs(NamedTuple):
+    """Parts of an expectation, each taken for one emitter.
+
+    Parameters
+    ----------
+    y, x : ndarray of float64, shape (blob,)
+        Centroids, in pixels from the middle of the maximum's pixel.
+    mass : ndarray of float64, shape (blob,)
+        Expected emitters.
+    width_px : ndarray of float64, shape (blob,)
+        Standard deviation of the Gaussian that covers the same area.
+    """
+
+    y: Floats
+    x: Floats
+    mass: Floats
+    width_px: Floats
+
+
+def blobs(windows: Floats) -> Blobs:
+    """Describe what squares hold, (blob, side, side), around their middle."""
+    mass = windows.sum(axis=(1, 2))
+    shares = windows / mass[:, None, None]
+    offset = np.arange(windows.shape[1]) - windows.shape[1] // 2
+    # A Gaussian covers an area of 4 pi sigma², by its sum of squares. Second moments would follow
+    # the faint haze around a peak, where other emitters may be, more than the peak.
+    width_px = np.sqrt(1 / np.square(shares).sum(axis=(1, 2)) / (4 * np.pi))
+    return Blobs(shares.sum(axis=2) @ offset, shares.sum(axis=1) @ offset, mass, width_px)
+
+
+def own_shares(windows: Floats, places: Ints) -> Floats:
+    """Leave of squares around maxima what is nearer to these than to others, within a circle.
+
+    Parameters
+    ----------
+    windows : ndarray of float64, shape (maximum, side, side)
+        What is expected around each.
+    places : ndarray of int, shape (maximum, 3)
+        Frame, row, column.
+    """
+    frame, row, column = places.T
+    reach = windows.shape[1] // 2
+    offset = np.arange(-reach, reach + 1)
+    own: Floats = windows * (offset[:, None] ** 2 + offset**2 <= reach**2)
+    apart = np.column_stack([frame * (4 * reach + 2), row, column])
+    pairs = cKDTree(apart).query_pairs(2 * reach, output_type="ndarray").astype(np.int64)
+    both_ways = np.concatenate([pairs, pairs[:, ::-1]])
+    here, there = both_ways[np.argsort(both_ways[:, 0], kind="stable")].T
+    if len(here):
+        down, right = row[there] - row[here], column[there] - column[here]
+        toward = down[:, None, None] * offset[:, None] + right[:, None, None] * offset
+        middle = (down**2 + right**2)[:, None, None]
+        # What is as near to both is the first one's.
+        of_other = 2 * toward + (here > there)[:, None, None] > middle
+        first = np.flatnonzero(np.diff(here, prepend=-1))
+        own[here[first]] *= ~np.logical_or.reduceat(of_other, first)
+    return own
+
+
+def is_pair(mass: Floats, least: float) -> npt.NDArray[np.bool_]:
+    """Tell which numbers of expected emitters are about two."""
+    return (mass >= least) & (mass <= MOST_OF_A_PAIR)
+
+
+def halved(windows: Floats) -> tuple[Floats, Floats]:
+    """Cut what squares hold, (blob, side, side), across its longer axis into halves of one sum."""
+    count, side, _ = windows.shape
+    offset = np.arange(side) - side // 2
+    middle = blobs(windows)
+    shares = windows / middle.mass[:, None, None]
+    y = offset[:, None] - middle.y[:, None, None]
+    x = offset - middle.x[:, None, None]
+    over_y, over_x, over_both = ((shares * each).sum(axis=(1, 2)) for each in (y * y, x * x, y * x))
+    angle = 0.5 * np.arctan2(2 * over_both, over_x - over_y)[:, None, None]
+    along = (y * np.sin(angle) + x * np.cos(angle)).reshape(count, side * side)
+    order = np.argsort(along, axis=1, kind="stable")
+    sorted_mass = np.take_along_axis(windows.reshape(count, side * side), order, axis=1)
+    before = np.cumsum(sorted_mass, axis=1) - sorted_mass
+    # The pixel in which the half is reached is shared.
+    taken = np.clip(middle.mass[:, None] / 2 - before, 0, sorted_mass)
+    first = np.zeros_like(sorted_mass)
+    np.put_along_axis(first, order, taken, axis=1)
+    first = first.reshape(windows.shape)
+    return first, windows - first
