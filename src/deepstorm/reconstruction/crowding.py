@@ -2,7 +2,7 @@
 
 Two emitters nearer to each other than a frame can tell give one blob of the expectation, which
 still sums to two. Each maximum is given what is expected around it and nearer to it than to others;
-where that is almost two emitters, the blob is cut across its longer axis into halves of equal sum.
+where that is almost two emitters, the blob is cut in two, across its longer axis.
 """
 
 from __future__ import annotations
@@ -85,22 +85,15 @@ def is_pair(mass: Floats, least: float) -> npt.NDArray[np.bool_]:
 
 
 def halved(windows: Floats) -> tuple[Floats, Floats]:
-    """Cut what squares hold, (blob, side, side), across its longer axis into halves of one sum."""
-    count, side, _ = windows.shape
-    offset = np.arange(side) - side // 2
+    """Cut what squares hold, (blob, side, side), through its centroid across its longer axis."""
+    offset = np.arange(windows.shape[1]) - windows.shape[1] // 2
     middle = blobs(windows)
     shares = windows / middle.mass[:, None, None]
     y = offset[:, None] - middle.y[:, None, None]
     x = offset - middle.x[:, None, None]
     over_y, over_x, over_both = ((shares * each).sum(axis=(1, 2)) for each in (y * y, x * x, y * x))
     angle = 0.5 * np.arctan2(2 * over_both, over_x - over_y)[:, None, None]
-    along = (y * np.sin(angle) + x * np.cos(angle)).reshape(count, side * side)
-    order = np.argsort(along, axis=1, kind="stable")
-    sorted_mass = np.take_along_axis(windows.reshape(count, side * side), order, axis=1)
-    before = np.cumsum(sorted_mass, axis=1) - sorted_mass
-    # The pixel in which the half is reached is shared.
-    taken = np.clip(middle.mass[:, None] / 2 - before, 0, sorted_mass)
-    first = np.zeros_like(sorted_mass)
-    np.put_along_axis(first, order, taken, axis=1)
-    first = first.reshape(windows.shape)
+    along = y * np.sin(angle) + x * np.cos(angle)
+    # The pixels that the cut goes through are shared.
+    first = windows * np.clip(along + 0.5, 0, 1)
     return first, windows - first
