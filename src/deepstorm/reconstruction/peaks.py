@@ -98,6 +98,8 @@ def find_peaks(
     found = [blobs(windows[~crowded]), *(blobs(half) for half in halved(own[crowded]))]
     dy, dx, mass, width_px = np.concatenate(found, axis=1)
     frame, row, column = parts.T
+    # Halves of a crowd have more room than the square in which errors and widths were compared.
+    width_px = np.minimum(width_px, (2 * chosen.reach_px + 1) / np.sqrt(4 * np.pi))
     uncertainty = chosen.error_of_unit_width * width_px**chosen.error_growth
     return Localizations(
         frame=frame + first_frame,
