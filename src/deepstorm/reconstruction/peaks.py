@@ -56,6 +56,11 @@ class PeakSettings(Settings):
         """Pixels around a pixel on which it depends whether it is a maximum."""
         return self.smoothing_reach_px + self.reach_px - 1
 
+    @property
+    def context_px(self) -> int:
+        """Pixels around a maximum on which its localizations depend, through others near it."""
+        return 2 * self.crowded_reach_px + self.margin_px
+
 
 def find_peaks(
     expected: npt.NDArray[np.float32],

@@ -13,6 +13,7 @@ from deepstorm.errors import InputError
 from deepstorm.models.devices import DeviceName
 from deepstorm.models.network_file import NetworkCard, NetworkFile
 from deepstorm.reconstruction.engines.choice import EngineName, choose_engine
+from deepstorm.reconstruction.peaks import PeakSettings
 from deepstorm.reconstruction.refining import refine
 from deepstorm.reconstruction.sums import MovieSums, TilePrediction
 from deepstorm.reconstruction.tiling import Span, tiles
@@ -69,7 +70,7 @@ class Predictor:
             )
         self._network = card.network
         self._refinement = card.refinement
-        margin_px = math.ceil(card.rendering.margin_px / fine)
+        margin_px = math.ceil(max(card.rendering.margin_px, PeakSettings().context_px) / fine)
         self._halo = self._network.halo_px + self._whole(margin_px)
         self.engine = choose_engine(network, card, device, engine)
 
