@@ -18,7 +18,7 @@ def draw(movie: Movie, predictions: dict[str, Prediction], path: Path, side_px: 
     """Draw a corner of the first frame; crosses are true emitters, circles the found ones."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * (1 + len(predictions)), 4.2), layout="constrained")
+    figure = Figure(figsize=(4 * (1 + len(predictions)), 4.5), layout="constrained")
     axes = figure.subplots(1, 1 + len(predictions))
     size_nm = movie.pixel_size_nm
     extent = (0.0, float(side_px), float(side_px), 0.0)
