@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from deepstorm.reconstruction.crowding import blobs, halved, is_pair, own_shares
+from deepstorm.reconstruction.crowding import blobs, halved, own_shares, pairs
 from deepstorm.reconstruction.peaks import PeakSettings, find_peaks
 from deepstorm.structures import Localizations
 
@@ -42,9 +42,10 @@ def test_a_maximum_of_two_emitters_is_two_localizations(turn: float) -> None:
     np.testing.assert_allclose(np.mean(positions(found), axis=0), [20.3, 19.6], atol=0.05)
 
 
-@pytest.mark.parametrize(("mass", "count"), [(1.0, 1), (1.6, 1), (1.85, 2)])
+@pytest.mark.parametrize(("mass", "count"), [(1.0, 1), (1.6, 1), (1.9, 2)])
 def test_less_than_two_emitters_stay_one(mass: float, count: int) -> None:
-    assert len(find_peaks(expectation((20.5, 20.5, mass)), 1.0)) == count
+    wide = expectation((20.5, 20.5, mass), sigma=2.4)
+    assert len(find_peaks(wide, 1.0)) == count
 
 
 def test_what_is_nearer_to_another_maximum_does_not_count() -> None:
@@ -55,7 +56,7 @@ def test_what_is_nearer_to_another_maximum_does_not_count() -> None:
 
 
 def test_maxima_of_other_frames_are_no_neighbours() -> None:
-    frames = np.concatenate([expectation((20.5, 20.5, 1.9)), expectation((20.5, 23.5, 1.9))])
+    frames = np.concatenate([expectation((20.5, x, 1.9), sigma=2.4) for x in (20.5, 23.5)])
     alone = [find_peaks(frame[None], 1.0) for frame in frames]
     together = find_peaks(frames, 1.0)
     assert together.frame.tolist() == [0, 0, 1, 1]
@@ -104,6 +105,14 @@ def test_each_pixel_belongs_to_its_nearest_maximum(seed: int, count: int, reach:
     np.testing.assert_array_equal(counted, distance <= reach)
 
 
-def test_about_two_are_a_pair() -> None:
-    found = is_pair(np.array([0.9, 1.74, 1.75, 2.1, 4.0, 50.0]), 1.75)
-    assert found.tolist() == [False, False, True, True, True, False]
+def test_about_two_that_lie_apart_are_a_pair() -> None:
+    mass = np.array([0.9, 1.74, 1.76, 2.1, 3.9, 50.0])
+    apart, close = np.zeros((2, 6, 9, 9))
+    apart[:, 4, [2, 6]], close[:, 4, [3, 5]] = mass[:, None] / 2, mass[:, None] / 2
+    is_pair, one, other = pairs(apart, 1.75)
+    assert is_pair.tolist() == [False, False, True, True, True, False]
+    np.testing.assert_allclose(one.mass, [0.88, 1.05, 1.95])
+    np.testing.assert_allclose(np.abs(one.x - other.x), 4)
+    is_pair, one, _ = pairs(close, 1.75)
+    assert not is_pair.any()
+    assert len(one.mass) == 0

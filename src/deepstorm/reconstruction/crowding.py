@@ -18,6 +18,9 @@ Ints = npt.NDArray[np.int64]
 
 # A haze of more expected emitters than these has no halves.
 MOST_OF_A_PAIR = 4.0
+# Of halves nearer than so many pixels, both are one emitter that was counted too high: what a frame
+# leaves open of two that close is wider.
+LEAST_APART_PX = 3.0
 
 
 class Blobs(NamedTuple):
@@ -37,6 +40,10 @@ class Blobs(NamedTuple):
     x: Floats
     mass: Floats
     width_px: Floats
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> Blobs:
+        """Return some of them."""
+        return Blobs(*(values[chosen] for values in self))
 
 
 def blobs(windows: Floats) -> Blobs:
@@ -65,8 +72,8 @@ def own_shares(windows: Floats, places: Ints) -> Floats:
     offset = np.arange(-reach, reach + 1)
     own: Floats = windows * (offset[:, None] ** 2 + offset**2 <= reach**2)
     apart = np.column_stack([frame * (4 * reach + 2), row, column])
-    pairs = cKDTree(apart).query_pairs(2 * reach, output_type="ndarray").astype(np.int64)
-    both_ways = np.concatenate([pairs, pairs[:, ::-1]])
+    near = cKDTree(apart).query_pairs(2 * reach, output_type="ndarray").astype(np.int64)
+    both_ways = np.concatenate([near, near[:, ::-1]])
     here, there = both_ways[np.argsort(both_ways[:, 0], kind="stable")].T
     if len(here):
         down, right = row[there] - row[here], column[there] - column[here]
@@ -79,9 +86,28 @@ def own_shares(windows: Floats, places: Ints) -> Floats:
     return own
 
 
-def is_pair(mass: Floats, least: float) -> npt.NDArray[np.bool_]:
-    """Tell which numbers of expected emitters are about two."""
-    return (mass >= least) & (mass <= MOST_OF_A_PAIR)
+def pairs(own: Floats, least: float) -> tuple[npt.NDArray[np.bool_], Blobs, Blobs]:
+    """Tell which blobs stand for two emitters, and describe these.
+
+    Parameters
+    ----------
+    own : ndarray of float64, shape (blob, side, side)
+        What is expected around each maximum and belongs to it.
+    least : float
+        Expected emitters from which on there are two.
+
+    Returns
+    -------
+    is_pair : ndarray of bool, shape (blob,)
+    one, other : Blobs
+        The two emitters of each pair.
+    """
+    mass = own.sum(axis=(1, 2))
+    is_pair = (mass >= least) & (mass <= MOST_OF_A_PAIR)
+    one, other = (blobs(half) for half in halved(own[is_pair]))
+    apart = np.hypot(one.y - other.y, one.x - other.x) >= LEAST_APART_PX
+    is_pair[is_pair] = apart
+    return is_pair, one.select(apart), other.select(apart)
 
 
 def halved(windows: Floats) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from scipy import ndimage
 
 from deepstorm.config import Settings
-from deepstorm.reconstruction.crowding import blobs, halved, is_pair, own_shares
+from deepstorm.reconstruction.crowding import blobs, own_shares, pairs
 from deepstorm.structures import Localizations
 
 # Where the smoothed expectation is lower than this, no maxima are sought.
@@ -98,10 +98,9 @@ def find_peaks(
     keep = windows.sum(axis=(1, 2)) >= max(chosen.min_confidence, 1e-6)
     places, windows = places[keep], windows[keep]
     own = own_shares(_windows(expected, places, chosen.crowded_reach_px), places)
-    crowded = is_pair(own.sum(axis=(1, 2)), chosen.crowded_from)
+    crowded, *halves = pairs(own, chosen.crowded_from)
     parts = np.concatenate([places[~crowded], places[crowded], places[crowded]])
-    found = [blobs(windows[~crowded]), *(blobs(half) for half in halved(own[crowded]))]
-    dy, dx, mass, width_px = np.concatenate(found, axis=1)
+    dy, dx, mass, width_px = np.concatenate([blobs(windows[~crowded]), *halves], axis=1)
     frame, row, column = parts.T
     # Halves of a crowd have more room than the square in which errors and widths were compared.
     width_px = np.minimum(width_px, (2 * chosen.reach_px + 1) / np.sqrt(4 * np.pi))
