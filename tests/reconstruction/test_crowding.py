@@ -30,21 +30,21 @@ def positions(found: Localizations) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("turn", [0.0, 30.0, 45.0, 90.0, 135.0])
 def test_a_maximum_of_two_emitters_is_two_localizations(turn: float) -> None:
-    step = 2.0 * np.array([np.sin(np.radians(turn)), np.cos(np.radians(turn))])
+    step = 2.4 * np.array([np.sin(np.radians(turn)), np.cos(np.radians(turn))])
     pair = [(20.3 - step[0], 19.6 - step[1], 1.0), (20.3 + step[0], 19.6 + step[1], 1.0)]
-    image = expectation(*pair)
+    image = expectation(*pair, sigma=2.2)
     assert len(find_peaks(image, 1.0, settings=PeakSettings(crowded_from=3.0))) == 1
     found = find_peaks(image, 1.0)
     assert found.confidence is not None
-    np.testing.assert_allclose(found.confidence, 1.0, atol=0.02)
+    np.testing.assert_allclose(found.confidence, 1.0, atol=0.03)
     wanted = sorted((y, x) for y, x, _ in pair)
     np.testing.assert_allclose(positions(found), wanted, atol=0.6)
     np.testing.assert_allclose(np.mean(positions(found), axis=0), [20.3, 19.6], atol=0.05)
 
 
-@pytest.mark.parametrize(("mass", "count"), [(1.0, 1), (1.6, 1), (1.9, 2)])
+@pytest.mark.parametrize(("mass", "count"), [(1.0, 1), (1.6, 1), (2.0, 2)])
 def test_less_than_two_emitters_stay_one(mass: float, count: int) -> None:
-    wide = expectation((20.5, 20.5, mass), sigma=2.4)
+    wide = expectation((20.5, 20.5, mass), sigma=3.3)
     assert len(find_peaks(wide, 1.0)) == count
 
 
@@ -56,7 +56,7 @@ def test_what_is_nearer_to_another_maximum_does_not_count() -> None:
 
 
 def test_maxima_of_other_frames_are_no_neighbours() -> None:
-    frames = np.concatenate([expectation((20.5, x, 1.9), sigma=2.4) for x in (20.5, 23.5)])
+    frames = np.concatenate([expectation((20.5, x, 2.0), sigma=3.3) for x in (20.5, 23.5)])
     alone = [find_peaks(frame[None], 1.0) for frame in frames]
     together = find_peaks(frames, 1.0)
     assert together.frame.tolist() == [0, 0, 1, 1]
@@ -108,11 +108,11 @@ def test_each_pixel_belongs_to_its_nearest_maximum(seed: int, count: int, reach:
 def test_about_two_that_lie_apart_are_a_pair() -> None:
     mass = np.array([0.9, 1.74, 1.76, 2.1, 3.9, 50.0])
     apart, close = np.zeros((2, 6, 9, 9))
-    apart[:, 4, [2, 6]], close[:, 4, [3, 5]] = mass[:, None] / 2, mass[:, None] / 2
+    apart[:, 4, [1, 7]], close[:, 4, [3, 5]] = mass[:, None] / 2, mass[:, None] / 2
     is_pair, one, other = pairs(apart, 1.75)
     assert is_pair.tolist() == [False, False, True, True, True, False]
     np.testing.assert_allclose(one.mass, [0.88, 1.05, 1.95])
-    np.testing.assert_allclose(np.abs(one.x - other.x), 4)
+    np.testing.assert_allclose(np.abs(one.x - other.x), 6)
     is_pair, one, _ = pairs(close, 1.75)
     assert not is_pair.any()
     assert len(one.mass) == 0

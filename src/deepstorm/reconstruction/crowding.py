@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 MOST_OF_A_PAIR = 4.0
 # Of halves nearer than so many pixels, both are one emitter that was counted too high: what a frame
 # leaves open of two that close is wider.
-LEAST_APART_PX = 3.0
+LEAST_APART_PX = 5.0
 
 
 class Blobs(NamedTuple):
