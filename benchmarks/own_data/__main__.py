@@ -54,14 +54,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="samples, each with its own networks")
     parser.add_argument("--first-seed", type=int, default=0)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, default=1500, help="batches of 16 per network")
+    length.add_argument("--steps", type=int, default=3500, help="batches of 16 per network")
     length.add_argument("--time-budget", metavar="TIME", help="per network, such as 10m")
     parser.add_argument(
         "--start-from", default="native", metavar="NAME_OR_FILE", help="or 'scratch'"
     )
     parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--test-frames", type=int, default=100)
+    parser.add_argument("--composites", type=int, default=3000, help="test examples of sums")
+    parser.add_argument("--dense-frames", type=int, default=100, help="frames exposed at once")
     parser.add_argument("--folder", type=Path, help="keeps the trainings, which then resume")
     parser.add_argument("--quick", action="store_true", help="a tiny network; do not quote")
     parser.add_argument(
@@ -91,10 +92,9 @@ def fig7(chosen: argparse.Namespace, folder: Path) -> list[Row]:
 def one_sample(seed: int, chosen: argparse.Namespace, folder: Path) -> list[Row]:
     """Train and score the networks for one sample."""
     sparse = sparse_movie([seed, 0], 30 if chosen.quick else 100)
-    frames = 10 if chosen.quick else chosen.test_frames
     movies = {
-        "dense frames": dense_movie(seed, frames),
-        "composites": composite_movie(seed, frames),
+        "dense frames": dense_movie(seed, 10 if chosen.quick else chosen.dense_frames),
+        "composites": composite_movie(seed, 10 if chosen.quick else chosen.composites),
     }
     networks = {UNTRAINED: find_network("native")}
     for kind in PAPER:
@@ -112,7 +112,7 @@ def real(chosen: argparse.Namespace, folder: Path) -> list[Row]:
     networks["composites"] = train(
         "composites", sparse, effort_of(chosen), 0, folder / "real", said
     )
-    movies = {"composites": held_back(sparse, 0, chosen.test_frames)}
+    movies = {"composites": held_back(sparse, 0, chosen.composites)}
     return scored(networks, movies, sparse.instrument, 0, chosen.output)
 
 
@@ -154,7 +154,7 @@ def table(rows: list[Row]) -> str:
         own = [row for row in rows if tuple(row[cell] for cell in cells) == key]
         figures = " | ".join(percent([row[name] for row in own]) for name in RATES)
         test, name, radius_nm = key
-        paper = PAPER.get(name, "–")
+        paper = PAPER.get(name, "–") if test == "composites" else "–"
         lines.append(f"| {test} | {name} | {radius_nm:g} nm | {figures} | {paper} |")
     return "\n".join(lines)
 

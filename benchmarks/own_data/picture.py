@@ -26,7 +26,7 @@ def draw(movie: Movie, predictions: dict[str, Prediction], path: Path, side_px: 
     axes[0].set_title("frame and truth")
     for panel, (name, (expected, found)) in zip(axes[1:], predictions.items(), strict=True):
         side = side_px * UPSAMPLING
-        panel.imshow(np.sqrt(expected[0, :side, :side]), cmap="gray", extent=extent)
+        panel.imshow(np.sqrt(expected[:side, :side]), cmap="gray", extent=extent)
         here = found.select(found.frame == 0)
         panel.plot(here.x_nm / size_nm, here.y_nm / size_nm, "o", mfc="none", mec="c", ms=9)
         panel.set_title(name)

@@ -10,7 +10,7 @@ from deepstorm.errors import InputError
 from deepstorm.io.movies import open_movie
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.paper.dot_sample import UPSAMPLING, Movie, as_movie
-from deepstorm.paper.two_networks import own_examples
+from deepstorm.paper.two_networks import VALIDATION_BATCHES, own_examples
 from deepstorm.training.examples import VALIDATION
 from deepstorm.training.sparse_frames import SparseFrames
 
@@ -29,6 +29,9 @@ def real_frames() -> SparseFrames:
 
 
 def held_back(sparse: SparseFrames, seed: int, frames: int) -> Movie:
-    """Return composites of the frames that a training with this seed holds back."""
+    """Return composites of the frames that a training with this seed holds back.
+
+    They are others than those by which the training chose its best network.
+    """
     source = own_examples(sparse).prepare(PhotonScaling(), UPSAMPLING, seed, sparse)
-    return as_movie(source, frames, VALIDATION)
+    return as_movie(source, frames, VALIDATION, first_batch=VALIDATION_BATCHES)

@@ -54,6 +54,7 @@ TINY = {
         seeds=2,
         steps=2,
         sparse_frames=12,
+        composites=2,
         dense_frames=2,
     ),
     "table1": table1.Table1Settings(

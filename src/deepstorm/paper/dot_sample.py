@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,9 +112,9 @@ def composite_movie(seed: int, frames: int) -> Movie:
     return as_movie(source, frames, stream=0)
 
 
-def as_movie(source: CompositeSource, frames: int, stream: int) -> Movie:
+def as_movie(source: CompositeSource, frames: int, stream: int, first_batch: int = 0) -> Movie:
     """Return composites as frames with emitters in the middle of their image pixels."""
-    steps = range(-(-frames // source.examples.batch_size))
+    steps = range(first_batch, first_batch + math.ceil(frames / source.examples.batch_size))
     made = [each for step in steps for each in source.composites(step, stream)][:frames]
     pixel_nm = source.material.pixel_size_nm
     tables = [_table(each, k, pixel_nm / source.upsampling) for k, each in enumerate(made)]

@@ -39,6 +39,8 @@ from deepstorm.training.trainer import TrainingSettings
 # Emitters this near to the border are not counted: their light is cut.
 BORDER_PX = 3
 FRAMES_AT_ONCE = 16
+# The best network of a training is the one that is best on these.
+VALIDATION_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def train(
         network=effort.network,
         examples=own_examples(sparse) if kind == "composites" else regions,
         averaging=0.995,
+        validation_batches=VALIDATION_BATCHES,
         validate_every=50 if effort.time_budget_s else max(effort.steps // 8, 1),
         schedule=CosineSchedule(
             peak_rate=effort.rate, final_rate=effort.rate / 50, warmup_steps=50
@@ -151,17 +154,20 @@ def train(
 def predict(
     network: Path, movie: Movie, instrument: Instrument
 ) -> tuple[npt.NDArray[np.float32], Localizations]:
-    """Return what is expected per super-resolution pixel, and its peaks."""
+    """Return what is expected per super-resolution pixel of the first frame, and all peaks."""
     module, card = load_network(network)
-    scaled = card.scaling.fit(movie.frames, instrument).apply(movie.frames)
-    parts = range(0, len(scaled), FRAMES_AT_ONCE)
-    with torch.inference_mode():
-        made = [
-            module.expected_emitters(torch.from_numpy(scaled[k : k + FRAMES_AT_ONCE]))
-            for k in parts
-        ]
-    expected = np.concatenate([part[:, 0].numpy() for part in made])
-    return expected, find_peaks(expected, movie.pixel_size_nm / card.network.upsampling)
+    fitted = card.scaling.fit(movie.frames, instrument)
+    pixel_nm = movie.pixel_size_nm / card.network.upsampling
+
+    def expected(start: int) -> npt.NDArray[np.float32]:
+        frames = fitted.apply(movie.frames[start : start + FRAMES_AT_ONCE])
+        with torch.inference_mode():
+            emitters = module.expected_emitters(torch.from_numpy(frames))
+        return np.asarray(emitters[:, 0])
+
+    starts = range(0, len(movie.frames), FRAMES_AT_ONCE)
+    peaks = [find_peaks(expected(start), pixel_nm, start) for start in starts]
+    return expected(0)[0], Localizations.concatenate(peaks)
 
 
 def rates(found: Localizations, movie: Movie, radius_nm: float) -> DetectionRates:
