@@ -122,6 +122,17 @@ def test_a_resumed_training_keeps_its_plan_and_counts_its_time(
     assert 90 < used < BUDGET_S
 
 
+def test_a_resumed_training_keeps_time_for_its_last_validation(clock: Clock) -> None:
+    """It knows how many steps there are, but not yet how long a validation takes."""
+    history = History(step=40, planned_steps=10**6, used_s=90.0)
+    pace = Pace(SETTINGS, history)
+    trials = iter([10.0])
+    clock.now += 1.0
+    pace.after_step(1.0, lambda: next(trials))
+    assert history.is_out_of_time  # 91 s are used, 15 s are reserved
+    assert history.planned_steps == 10**6
+
+
 def test_a_machine_that_slows_down_ends_in_good_order(tmp_path: Path, clock: Clock) -> None:
     began, seen = clock.now, list[Progress]()
     source = TimedSource(clock, lambda step: STEP_S if step < 43 else 3 * STEP_S)

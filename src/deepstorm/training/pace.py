@@ -138,10 +138,13 @@ class Pace:
         if self._settings.time_budget_s == 0:
             return
         self._durations.append(duration_s)
-        if not self._history.planned_steps and self._can_plan():
-            self._validation_s = trial()
-            planned = self._team.agree(self._planned_steps(), self._device)
-            self._history.planned_steps = planned
+        is_planned = bool(self._history.planned_steps)
+        if is_planned or self._can_plan():
+            # A training that was resumed knows its steps, but not how long a validation takes.
+            self._validation_s = self._validation_s or trial()
+            if not is_planned:
+                planned = self._team.agree(self._planned_steps(), self._device)
+                self._history.planned_steps = planned
         out_of_time = int(not self._has_time_for_another())
         self._history.is_out_of_time = bool(self._team.agree(out_of_time, self._device))
 
