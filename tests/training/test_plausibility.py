@@ -105,6 +105,26 @@ def test_a_table_of_another_movie_is_refused(density: float) -> None:
         check_positions(frames, movie(density, seed=1)[1], PIXEL_NM)
 
 
+@pytest.mark.parametrize("moved", [-200, 1000])
+def test_a_table_of_other_frames_is_refused(moved: int) -> None:
+    frames, emitters = SPARSE
+    other = replace(emitters, frame=emitters.frame + moved)
+    words = rf"of frames {moved:,} to .* frames 0 to 19: 0 of {len(emitters):,} positions lie in"
+    with pytest.raises(InputError, match=words):
+        check_positions(frames, other, PIXEL_NM)
+
+
+def test_frames_with_most_emitters_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One early emitter tells nothing of a table whose others come much later."""
+    frames, emitters = SPARSE
+    monkeypatch.setattr("deepstorm.training.plausibility.MOST_PIXELS", 5 * HEIGHT_PX * WIDTH_PX)
+    late = emitters.select((emitters.frame == 0) | (emitters.frame > 12))
+    check_positions(frames, late, PIXEL_NM)
+    mirrored = replace(late, x_nm=WIDTH_PX * PIXEL_NM - late.x_nm)
+    with pytest.raises(InputError, match="counted from the right"):
+        check_positions(frames, mirrored, PIXEL_NM)
+
+
 @pytest.mark.parametrize("factor", [1 / PIXEL_NM, 1e-3, 1e3])
 def test_another_unit_is_refused(factor: float) -> None:
     frames, emitters = SPARSE

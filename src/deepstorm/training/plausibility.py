@@ -61,14 +61,15 @@ def check_positions(
     Raises
     ------
     InputError
-        If the frames are empty, or the positions do not belong to them. It names what would fit
-        better: other frame numbers, another pixel size, x and y exchanged, a mirrored axis, or a
-        shift.
+        If the frames are empty, or the positions do not belong to them. It names what does not fit,
+        or would fit better: other frame numbers, another pixel size, x and y exchanged, a mirrored
+        axis, or a shift.
     """
     check_frames(frames)
     check_finite(emitters)
     if len(emitters) < LEAST_EMITTERS:
         return
+    _check_frame_numbers(len(frames), emitters)
     _check_extent(frames.shape, emitters, pixel_size_nm)
     seen, table = _portion(frames, emitters)
     light = _Light(spot_response(seen, sigma_px), pixel_size_nm)
@@ -183,9 +184,12 @@ def within(emitters: Localizations, shape: tuple[float, ...], pixel_size_nm: flo
 
 
 def _portion(frames: AnyFrames, emitters: Localizations) -> tuple[AnyFrames, Localizations]:
-    """Return as many frames as are looked at, from where emitters begin, and their emitters."""
-    length = max(MOST_PIXELS // (frames.shape[1] * frames.shape[2]), 3)
-    start = int(np.clip(np.min(emitters.frame) - 1, 0, max(len(frames) - length, 0)))
+    """Return as many frames as are looked at, those with most emitters, and their emitters."""
+    count, height, width = frames.shape
+    length = min(max(MOST_PIXELS // (height * width), 3), count)
+    within_movie = emitters.frame[(emitters.frame >= 0) & (emitters.frame < count)]
+    up_to = np.cumsum(np.bincount(within_movie + 1, minlength=count + 1))
+    start = int(np.argmax(up_to[length:] - up_to[:-length]))
     # One frame more on either side: numbers that are off by one reach it.
     near = (emitters.frame >= start - 1) & (emitters.frame <= start + length)
     table = emitters.select(near)
@@ -264,6 +268,18 @@ def _readings(
     for factor in FACTORS[FACTORS != 1.0]:
         size_nm = float(pixel_size_nm * factor)
         yield f"the pixel size were {size_nm:.3g} nm", (table, size_nm)
+
+
+def _check_frame_numbers(count: int, emitters: Localizations) -> None:
+    """Refuse a table of other frames; numbers may be off by one, which is told by the light."""
+    first, last = int(emitters.frame.min()), int(emitters.frame.max())
+    near = (emitters.frame >= -1) & (emitters.frame <= count)
+    if near.sum() < LEAST_EMITTERS:
+        raise InputError(
+            f"the positions are of frames {first:,} to {last:,}, counted from 0, and the movie has "
+            f"frames 0 to {count - 1:,}: {near.sum()} of {len(emitters):,} positions lie in them; "
+            "give the table of this movie, or correct its frame numbers"
+        )
 
 
 def _check_extent(shape: tuple[int, ...], emitters: Localizations, pixel_size_nm: float) -> None:
