@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -96,6 +98,19 @@ def test_an_epoch_shows_each_training_region_once() -> None:
     assert len(set(seen)) >= len(corners) - 5
     assert seen != again
     assert len(set(seen) & set(again)) >= len(corners) - 10
+
+
+def test_a_scaling_is_taken_from_so_many_regions_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepstorm.training.regions.SCALED_REGIONS", 7)
+    source = replace(prepare(), base_scaling=MinMaxScaling())
+    chosen = np.linspace(0, len(source.training) - 1, 7).astype(np.int64)
+    regions = np.stack(
+        [
+            source.acquisition.frames[f, y : y + SIDE, x : x + SIDE]
+            for f, y, x in source.training[chosen]
+        ]
+    )
+    assert source.scaling == MinMaxScaling().trained_on(regions)
 
 
 def test_regions_are_anywhere_in_the_frame() -> None:

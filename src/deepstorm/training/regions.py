@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ from deepstorm.simulation.simulator import Background, SimulationSettings, simul
 from deepstorm.structures import IntArray, Localizations
 from deepstorm.training.examples import TRAINING, Batch
 from deepstorm.training.plausibility import check_positions
+
+# A scaling is taken from no more regions than these, which is more than the paper trained on.
+SCALED_REGIONS = 10_000
 
 
 def paper_simulation() -> SimulationSettings:
@@ -186,6 +189,12 @@ class RegionExamples(Settings):
         return found
 
 
+@lru_cache(maxsize=2)
+def _shuffled(seed: int, epoch: int, number: int) -> IntArray:
+    """Return the order of the regions in an epoch; kept, since every step asks."""
+    return np.random.default_rng([seed, 2, epoch]).permutation(number)
+
+
 @dataclass(frozen=True)
 class RegionSource:
     """Batches of :class:`RegionExamples`.
@@ -216,7 +225,9 @@ class RegionSource:
     @cached_property
     def scaling(self) -> Scaling:
         """The scaling as it follows from the training regions."""
-        return self.base_scaling.trained_on(self._regions(self.training))
+        number = min(len(self.training), SCALED_REGIONS)
+        spread = np.linspace(0, len(self.training) - 1, number).astype(np.int64)
+        return self.base_scaling.trained_on(self._regions(self.training[spread]))
 
     def validity(self) -> dict[str, tuple[float, float]]:
         """Return the conditions of the simulation; of given frames nothing is known."""
@@ -244,7 +255,7 @@ class RegionSource:
         corners = self.training if stream == TRAINING else self.validation
         per_epoch = len(corners) // self.examples.batch_size
         epoch, within = divmod(step, per_epoch)
-        order = np.random.default_rng([self.seed, 2, epoch]).permutation(len(corners))
+        order = _shuffled(self.seed, epoch, len(corners))
         start = within * self.examples.batch_size
         chosen = corners[order[start : start + self.examples.batch_size]]
         frames = self._fitted.apply(self._regions(chosen))
