@@ -58,8 +58,12 @@ class PeakSettings(Settings):
 
     @property
     def context_px(self) -> int:
-        """Pixels around a maximum on which its localizations depend, through others near it."""
-        return 2 * self.crowded_reach_px + self.margin_px
+        """Pixels around a localization on which it depends.
+
+        It may be half of what a maximum stands for, within a reach of that; what belongs to the
+        maximum depends on others up to two reaches away, and these on what is around them.
+        """
+        return 3 * self.crowded_reach_px + self.margin_px
 
 
 def find_peaks(
