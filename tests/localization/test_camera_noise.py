@@ -6,7 +6,7 @@ import pytest
 from deepstorm.errors import InputError
 from deepstorm.localization.noise import CameraNoise
 from deepstorm.simulation.camera import EmccdCamera
-from deepstorm.structures import Calibration, Estimate, Instrument
+from deepstorm.structures import Calibration, Estimate
 
 
 def calibration(**known):
@@ -28,8 +28,8 @@ def calibration(**known):
     )
 
 
-def test_an_instrument_counts_photons_whose_variance_is_their_mean():
-    noise = CameraNoise.from_instrument(Instrument(90.0, 4.0, 1.1))
+def test_a_camera_without_read_noise_counts_photons():
+    noise = CameraNoise(90.0, 4.0)
 
     assert noise.to_photons(np.array([[[90.0, 94.0]]])).tolist() == [[[0.0, 1.0]]]
     assert noise.excess_factor == 1

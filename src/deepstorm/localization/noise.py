@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
-from deepstorm.structures import Calibration, FloatArray, Instrument
+from deepstorm.structures import Calibration, FloatArray
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,11 +55,6 @@ class CameraNoise:
             )
         if not np.all(np.isfinite(np.asarray(self.zero_adu))):
             raise InputError("the camera's zero_adu must be finite everywhere")
-
-    @classmethod
-    def from_instrument(cls, instrument: Instrument) -> CameraNoise:
-        """Describe a camera that counts effective photons, whose variance is their mean."""
-        return cls(instrument.zero_adu, instrument.adu_per_photon)
 
     @classmethod
     def from_calibration(cls, calibration: Calibration) -> CameraNoise:
