@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +91,65 @@ def test_networks_are_compared_on_the_same_movies(
     np.testing.assert_array_equal(found.before_percent, found.after_percent)
     assert len(np.unique(found.before_percent)) == 2
     assert not found.improved
+
+
+@pytest.fixture
+def adapt(
+    frames: np.ndarray, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Adaptation]:
+    """Train a network like the movie, in a folder of its own, without the comparison."""
+    monkeypatch.setattr(like, "_scores", lambda *_: np.array([50.0, 60.0]))
+
+    def run(movie: np.ndarray = frames, **changes: Any) -> Adaptation:
+        usual = {"pixel_size_nm": 100, "network": parent, "settings": QUICK}
+        return train_like(movie, None, tmp_path / "new" / "runs", **usual | changes)
+
+    return run
+
+
+def test_the_same_again_goes_on_with_what_is_there(
+    adapt: Callable[..., Adaptation], tmp_path: Path
+) -> None:
+    """Also where simulated movies show the structures of the movie itself."""
+    steps: list[int] = []
+    first = adapt(on_step=lambda step, _: steps.append(step))
+    assert steps == [1, 2]
+    assert first.path == tmp_path / "new" / "runs" / "result.safetensors"
+    assert first.path.is_file()
+    again = adapt(on_step=lambda step, _: steps.append(step), resume=True)
+    assert steps == [1, 2]
+    assert again.path == first.path
+
+
+def test_a_folder_is_for_one_movie(
+    adapt: Callable[..., Adaptation], frames: np.ndarray, tmp_path: Path
+) -> None:
+    adapt()
+    structures = tmp_path / "new" / "runs" / like.STRUCTURES_NAME
+    before = structures.read_bytes()
+    for changes in ({"movie": frames[::-1].copy()}, {"pixel_size_nm": 120}):
+        with pytest.raises(InputError, match="holds a training for another movie"):
+            adapt(**changes)
+    adapt(pixel_size_nm=120, resume=False)
+    # The same light, on pixels of another size; and movies were made anew.
+    assert structures.read_bytes() != before
+
+
+def test_a_training_killed_between_two_goes_on(
+    adapt: Callable[..., Adaptation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = QUICK.model_copy(update={"tune": "all"})
+    with pytest.raises(InputError, match="holds no training to go on with"):
+        adapt(settings=settings, resume=True)
+
+    def die(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    steps: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        adapt(settings=settings, on_movie=die)
+    adapt(settings=settings, resume=True, on_step=lambda step, _: steps.append(step))
+    assert steps == [1, 2]  # of the refiner: the network was complete
 
 
 def test_all_of_it_can_begin_anew(

@@ -210,6 +210,45 @@ def test_the_initial_network_is_kept_where_training_spoils_it(
     assert made.path.read_bytes() == good.read_bytes()
 
 
+def test_the_network_it_started_from_may_be_gone_when_it_ends(
+    files: tuple[Path, Path, Simulation], tmp_path: Path
+) -> None:
+    settings, made = tuned(tmp_path, files[0], 3e-3)
+    (tmp_path / "start.safetensors").unlink()
+    again = train_on_own(settings, tmp_path / "run")
+    assert (again.loss_before, again.loss_after) == (made.loss_before, made.loss_after)
+    assert load_network(again.path)[1].refinement == SMALL
+
+
+def test_what_sparse_frames_gave_is_told(
+    files: tuple[Path, Path, Simulation], tmp_path: Path
+) -> None:
+    settings = own_settings(recipe(tmp_path), sparse=files[0])
+    figures = train_on_own(settings, tmp_path / "run").figures()
+    assert 10 <= figures["emitters"] <= len(files[2].truth)
+    # Three regions in each sum, of which two are chosen for their emitters.
+    assert 2 * 0.12 < figures["composites_density_per_um2"] < 1.5
+    known = own_settings(recipe(tmp_path), frames=files[0], positions=files[1])
+    few = known.examples.model_copy(update={"min_emitters": 0})
+    other = train_on_own(known.model_copy(update={"examples": few}), tmp_path / "other")
+    assert "emitters" not in other.figures()
+
+
+def test_beginning_anew_leaves_no_older_result(
+    files: tuple[Path, Path, Simulation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = own_settings(recipe(tmp_path), sparse=files[0])
+    result = train_on_own(settings, tmp_path / "run").path
+    assert result.is_file()
+
+    def die(step: int, _: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_on_own(settings, tmp_path / "run", resume=False, on_step=die)
+    assert not result.exists()
+
+
 def test_a_measured_psf_is_read_for_regions(tmp_path: Path) -> None:
     y, x = np.mgrid[-20:21, -20:21]
     write_psf(tmp_path / "psf.tif", np.exp(-(x**2 + y**2) / 50)[None].astype(np.float32), 25.0)

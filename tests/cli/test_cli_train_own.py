@@ -142,6 +142,12 @@ def test_frames_of_known_emitters_in_the_wrong_units(run: Run, here: Path) -> No
         (("native", "--positions", "sparse.csv"), "give the frames that it is of with --frames"),
         (("native", "--from-scratch"), "belong to --sparse, --frames or --like"),
         (("--frames", "dense.tif"), "give their table with --positions"),
+        (("native", "--tune", "all"), "--tune can only be given together with --like"),
+        (
+            ("--sparse", "sparse.tif", "--structures", "any", "--tune", "all"),
+            "--tune and --structures can only",
+        ),
+        (("--like", "dense.tif", "--time-budget", "1m"), "not both; give one of them"),
         (("native", "--like", "dense.tif"), "--like takes neither a recipe"),
         (("composites",), "none were given: name a movie"),
         (("--sparse", "nowhere.tif"), "nowhere.tif"),
@@ -175,11 +181,12 @@ def test_a_movie_to_be_like_is_passed_on(
     seen: dict[str, Any] = {}
 
     def train_like(
-        movie: Path, output: Path, folder: Path, settings: LikeSettings, **others: Any
+        movie: Path, output: None, folder: Path, settings: LikeSettings, **others: Any
     ) -> deepstorm.api.like.Adaptation:
         seen.update(others | {"movie": movie, "folder": folder, "settings": settings})
         before, after = np.array([30.0, 32.0, 31.0]), np.array([30.5, 32.5, 31.0])
-        return deepstorm.api.like.Adaptation(output, before, after)
+        assert output is None
+        return deepstorm.api.like.Adaptation(folder / "result.safetensors", before, after)
 
     monkeypatch.setattr(deepstorm.api.like, "train_like", train_like)
     words = ("--structures", "any", "--time-budget", "5m", "--from-scratch", "--pixel-size", "99")

@@ -242,11 +242,15 @@ def test_the_light_of_spots_is_kept() -> None:
 
 def test_the_source_tells_what_it_shows() -> None:
     made = source()
-    assert 1.5 < made.density_per_um2() < 4
+    figures = made.figures()
+    assert figures["emitters"] == len(made.material.emitters)
+    assert 1.5 < figures["composites_density_per_um2"] < 4
+    # A little more than in a dense frame, where spots of several regions overlap.
+    assert 1 < figures["composites_noise_variance"] < 2
     validity = made.validity()
     low, high = validity["local_density_per_um2"]
     # Cards state densities for pixels of 100 nm.
-    assert low < made.density_per_um2() * 1.21 < high
+    assert low < figures["composites_density_per_um2"] * 1.21 < high
     assert validity["sigma_px"] == (1.0, 1.0)
     assert SMALL.validity() == {}
 

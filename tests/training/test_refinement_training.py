@@ -162,6 +162,42 @@ def test_movies_that_were_made_before_a_kill_are_not_made_again(
     assert outcome(folder) == outcome(tmp_path / "unbroken")
 
 
+def test_a_training_that_has_used_its_time_is_complete(
+    settings: RefinementTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = settings.model_copy(update={"time_budget_s": 3600.0, "patience": 2})
+    best = trainer(timed, tmp_path).run()
+    late = property(lambda pace: 3601.0)
+    monkeypatch.setattr("deepstorm.training.pace.Pace.used_s", late)
+    steps: list[int] = []
+    assert trainer(timed, tmp_path).run(on_step=lambda step, _: steps.append(step)) == best
+    assert steps == []
+
+
+def test_a_training_in_progress_needs_its_first_refiner_no_more(
+    settings: RefinementTraining, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    first = trainer(settings, tmp_path / "run").run().rename(tmp_path / "first.safetensors")
+    going_on = settings.model_copy(update={"start_from": str(first), "checkpoint_every_s": 0.001})
+    with pytest.raises(Killed):
+        trainer(going_on, tmp_path / "next").run(on_step=kill_at(4))
+    first.unlink()
+    assert trainer(going_on, tmp_path / "next").run().is_file()
+
+
+def test_movies_of_another_network_are_replaced_where_it_begins_anew(
+    settings: RefinementTraining, tmp_path: Path
+) -> None:
+    trainer(settings, tmp_path).run()
+    before = movie_files(tmp_path)
+    other = settings.model_copy(update={"seed": 2, "movies": 1})
+    RefinementTrainer(other, tmp_path, resume=False).run()
+    after = movie_files(tmp_path)
+    assert len(after) == 2
+    assert all(before[name] != data for name, data in after.items())
+
+
 def test_the_loss_on_a_fixed_batch_falls(
     settings: RefinementTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.api.measured_psf import with_psf_read
+from deepstorm.api.simulate import with_image_read
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
 from deepstorm.io.localizations import read_localizations
@@ -45,7 +46,9 @@ def example_source(settings: TrainingSettings) -> ExampleSource:
         return examples.prepare(settings.scaling, upsampling, settings.seed, sparse)
     if isinstance(examples, RegionExamples):
         known = None if examples.frames_path is None else _read_acquisition(examples)
-        simulation = examples.simulation if known else with_psf_read(examples.simulation)
+        simulation = examples.simulation
+        if known is None:
+            simulation = with_image_read(with_psf_read(simulation))
         read = examples.model_copy(update={"simulation": simulation})
         return read.prepare(settings.scaling, upsampling, settings.seed, known)
     return examples.prepare(settings.scaling, upsampling, settings.seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import shutil
@@ -16,30 +18,34 @@ import numpy.typing as npt
 from deepstorm.api.calibrate import calibration_record
 from deepstorm.api.reconstruct import MovieSource, known_pixel_size
 from deepstorm.api.simulate import image_with_size
-from deepstorm.api.train import train
+from deepstorm.api.train import check_places, train
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.files import check_writable, written_whole
+from deepstorm.files import written_whole
 from deepstorm.io.images import write_image
 from deepstorm.io.movies import Movie, open_movie
 from deepstorm.io.selection import Region, SelectedMovie
 from deepstorm.models.devices import DeviceName
 from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.scaling import AnyFrames
 from deepstorm.models.validity import NOMINAL_PIXEL_NM, Conditions
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.reconstruction.inspection import inspect_frames
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.streaming import sample_frames
 from deepstorm.structures import histogram_image
+from deepstorm.training.folder import RESULT_NAME, check_resumable
 from deepstorm.training.likeness import LikeSettings
 from deepstorm.training.loss_log import Progress
 from deepstorm.training.summed_movies import MovieExamples
 
 PathLike = str | os.PathLike[str]
 
+SUBJECT_NAME = "subject.json"
 STRUCTURES_NAME = "structures.tif"
+NETWORK_FOLDER, REFINER_FOLDER = "network", "refiner"
 # The movies on which networks are compared are those of another seed than any training's.
 COMPARED_STREAM = 2
 # A difference of this many of its standard errors is taken for one.
@@ -87,7 +93,7 @@ class Adaptation:
 
 def train_like(
     movie: MovieSource,
-    output: PathLike,
+    output: PathLike | None,
     folder: PathLike,
     settings: LikeSettings | None = None,
     *,
@@ -114,10 +120,12 @@ def train_like(
     ----------
     movie : path-like, ndarray of shape (frame, y, x), or Movie
         Counts as the camera gave them.
-    output : path-like
-        The network's file, ending in ``.safetensors``.
+    output : path-like or None
+        The network's file, ending in ``.safetensors``; ``result.safetensors`` in the folder where
+        ``None``.
     folder : path-like
-        Holds the states from which a killed training resumes, and their reports.
+        Holds the states from which a killed training resumes, and their reports; made where it is
+        missing.
     settings : LikeSettings, optional
     pixel_size_nm : float, optional
         Size of a camera pixel in the sample; from the file where absent.
@@ -134,7 +142,8 @@ def train_like(
     overwrite : bool
         Whether an existing ``output`` may be replaced.
     resume : bool, optional
-        As for :func:`~deepstorm.api.train.train`.
+        ``True`` goes on with what is in the folder, which has to be there; ``False`` begins anew.
+        By default what is there is gone on with.
     on_stage : callable
         Called with what begins, in words.
     on_step, on_validation, on_movie : callable
@@ -147,18 +156,22 @@ def train_like(
     Raises
     ------
     InputError
-        If the movie shows no emitters, or a setting or a file cannot be used.
+        If the movie shows no emitters, a setting or a file cannot be used, or the folder holds a
+        training for another movie and ``resume`` is not false.
     """
     chosen = settings or LikeSettings()
-    if Path(output).suffix != ".safetensors":
-        raise InputError(f"'{output}' would be a network; end its name in .safetensors")
-    check_writable(output, overwrite=overwrite)
     home, source = Path(folder), find_network(network)
+    check_places(home, output, overwrite=overwrite)
+    check_resumable(home, resume=resume, parts=(NETWORK_FOLDER, REFINER_FOLDER))
+    # It may be that only one of two trainings has begun.
+    going_on = False if resume is False else None
     on_stage("looking at the movie")
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         pixel_nm = known_pixel_size(selected, pixel_size_nm)
-        conditions = _conditions(selected, replace(known or KnownValues(), pixel_size_nm=pixel_nm))
-        home.mkdir(parents=True, exist_ok=True)
+        sample = sample_frames(selected)
+        given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
+        conditions = _conditions(sample, given, selected.name)
+        _take_folder(home, _subject(sample, pixel_nm, source), anew=resume is False)
         examples = _examples(chosen, conditions, home, selected, pixel_nm, source)
     card, tuned = NetworkFile(source).card, source
     if chosen.trains_network:
@@ -166,40 +179,71 @@ def train_like(
         fitting = chosen.network_training(conditions, card, str(source))
         tuned = train(
             fitting,
-            home / "network",
+            home / NETWORK_FOLDER,
             device=device,
-            resume=resume,
+            resume=going_on,
             on_step=on_step,
             on_validation=on_validation,
         )
     on_stage("training its refiner")
     best = train(
         chosen.refiner_training(examples, card, str(tuned), str(source)),
-        home / "refiner",
+        home / REFINER_FOLDER,
         device=device,
-        resume=resume,
+        resume=going_on,
         on_step=on_step,
         on_validation=on_validation,
         on_movie=on_movie,
     )
     on_stage("comparing")
     before, after = (_scores(file, examples, chosen) for file in (source, best))
-    found = Adaptation(Path(output), before, after, calibration_record(conditions.calibration))
-    with written_whole(output, overwrite=overwrite) as partial:
+    path = home / RESULT_NAME if output is None else Path(output)
+    found = Adaptation(path, before, after, calibration_record(conditions.calibration))
+    with written_whole(path, overwrite=overwrite or output is None) as partial:
         shutil.copyfile(best if found.improved else source, partial)
     return found
 
 
-def _conditions(movie: Movie, known: KnownValues) -> Conditions:
+def _conditions(sample: AnyFrames, known: KnownValues, name: str) -> Conditions:
     """Look at frames spread over a movie."""
-    sample = sample_frames(movie)
     conditions = inspect_frames(sample, calibrate_frames(sample, known=known), 1)
     if conditions.has_no_emitters:
         raise InputError(
-            f"nothing that blinks stands out of the noise in '{movie.name}': there is nothing to "
+            f"nothing that blinks stands out of the noise in '{name}': there is nothing to "
             "train for"
         )
     return conditions
+
+
+def _subject(sample: AnyFrames, pixel_nm: float, network: Path) -> dict[str, Any]:
+    """Return what a folder is for: the movie, its pixel size, and the network from before."""
+    return {
+        "frames_sha256": hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest(),
+        "pixel_size_nm": pixel_nm,
+        "network_sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
+    }
+
+
+def _take_folder(home: Path, subject: dict[str, Any], *, anew: bool) -> None:
+    """Make a folder for a subject, or take the one that is there if it is for the same.
+
+    Raises
+    ------
+    InputError
+        If it is for another subject, unless everything begins anew.
+    """
+    path = home / SUBJECT_NAME
+    home.mkdir(parents=True, exist_ok=True)
+    if anew:
+        (home / STRUCTURES_NAME).unlink(missing_ok=True)
+    elif path.exists() and path.read_text(encoding="utf-8") != json.dumps(subject):
+        raise InputError(
+            f"'{home}' holds a training for another movie, for other frames or another region or "
+            "pixel size of it, or from another network; choose another --folder, or begin anew "
+            "with --no-resume"
+        )
+    with written_whole(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(subject), encoding="utf-8")
 
 
 def _examples(

@@ -19,10 +19,10 @@ from deepstorm.files import written_whole
 from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.movies import open_movie
 from deepstorm.models.checkpoint import Network, load_network
-from deepstorm.models.zoo import find_network
-from deepstorm.training.composites import CompositeExamples
+from deepstorm.training.composites import CompositeExamples, CompositeSource
 from deepstorm.training.distributed import is_first_process
 from deepstorm.training.examples import VALIDATION, ExampleSource
+from deepstorm.training.folder import RESULT_NAME, initial_network
 from deepstorm.training.loss_log import Progress
 from deepstorm.training.regions import RegionExamples
 from deepstorm.training.schedules import CosineSchedule
@@ -31,7 +31,6 @@ from deepstorm.training.trainer import Trainer, TrainingSettings
 PathLike = str | os.PathLike[str]
 
 DEFAULT_RECIPE = "composites"
-RESULT_NAME = "result.safetensors"
 # The recipe fine-tunes; drawn weights learn faster, at the rate of the recipe `native`.
 RATE_FROM_SCRATCH = 8e-4
 
@@ -48,11 +47,15 @@ class OwnTraining:
         Loss of the initial network on held-back examples; none for drawn weights.
     loss_after : float
         That of the best network of the training.
+    composites : dict, optional
+        What sums of sparse frames were like, as
+        :meth:`~deepstorm.training.composites.CompositeSource.figures` has it.
     """
 
     path: Path
     loss_before: float | None
     loss_after: float
+    composites: dict[str, float] | None = None
 
     @property
     def improved(self) -> bool:
@@ -61,12 +64,13 @@ class OwnTraining:
 
     def figures(self) -> dict[str, Any]:
         """Return what a person wants to know, by name."""
-        return {
+        figures = {
             "network": str(self.path),
             "validation_loss_before": self.loss_before,
             "validation_loss_after": self.loss_after,
             "improved": self.improved,
         }
+        return figures | (self.composites or {})
 
 
 def own_settings(
@@ -225,13 +229,16 @@ def train_on_own(
         source=source,
     )
     # Both are scored alike, in full precision.
-    before = None
+    before, initial = None, best
     if settings.start_from is not None:
-        initial = Trainer(settings, source, home, resume=False).network
-        before = held_back_loss(initial, source, settings)
+        initial = initial_network(home, settings.start_from)
+        same = settings.model_copy(update={"start_from": str(initial)})
+        before = held_back_loss(Trainer(same, source, home, resume=False).network, source, same)
     after = held_back_loss(load_network(best)[0], source, settings)
-    result = OwnTraining(home / RESULT_NAME if output is None else Path(output), before, after)
-    kept = best if result.improved else find_network(settings.start_from or best)
+    path = home / RESULT_NAME if output is None else Path(output)
+    composites = source.figures() if isinstance(source, CompositeSource) else None
+    result = OwnTraining(path, before, after, composites)
+    kept = best if result.improved else initial
     if is_first_process():
         with written_whole(result.path, overwrite=overwrite or output is None) as partial:
             shutil.copyfile(kept, partial)

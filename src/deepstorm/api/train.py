@@ -19,10 +19,14 @@ from deepstorm.files import check_writable, written_whole
 from deepstorm.models.checkpoint import save_network, with_refiner_of
 from deepstorm.models.devices import find_device
 from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.zoo import find_network
 from deepstorm.training.distributed import Team, joined_team
 from deepstorm.training.examples import ExampleSource
-from deepstorm.training.folder import check_resumable, clear_training
+from deepstorm.training.folder import (
+    check_resumable,
+    clear_training,
+    initial_network,
+    keep_initial,
+)
 from deepstorm.training.loss_log import Progress
 from deepstorm.training.reducing import allow_8_bits
 from deepstorm.training.refinement import RefinementTrainer, RefinementTraining
@@ -55,7 +59,7 @@ def training_settings(
     ----------
     recipe : path-like
         A TOML file, or the name of a recipe that came with the package: ``native``, ``paper``,
-        ``refinement``.
+        ``paper-short``, ``composites``, ``refinement``.
     steps : int, optional
         Number of batches, in place of the recipe's.
     time_budget_s : float, optional
@@ -179,7 +183,7 @@ def train(
         record = TrainingRecord(
             training, opened, on_validation, tensorboard=tensorboard, processes=team.size
         )
-        _make_room(home, team, fresh=resume is False)
+        _make_room(home, training, team, fresh=resume is False)
         watch = record if team.writes else _ignore
         steps = on_step if team.writes else _ignore
         if isinstance(training, RefinementTrainer):
@@ -188,7 +192,7 @@ def train(
             best = training.run(steps, watch)
             if team.writes:
                 allow_8_bits(best, training.source, training.settings.loss)
-                _keep_refiner(best, training.settings.start_from)
+                _keep_refiner(best, home, training.settings.start_from)
         if output is None:
             return best
         if team.writes:
@@ -197,11 +201,11 @@ def train(
     return Path(output)
 
 
-def _keep_refiner(best: Path, start_from: str | None) -> None:
+def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
     """Give the best network the refiner of the one that it started from, if that has one."""
     if start_from is None or not best.is_file() or NetworkFile(best).card.refinement is not None:
         return
-    source = find_network(start_from)
+    source = initial_network(home, start_from)
     if NetworkFile(source).card.refinement is not None:
         save_network(best, *with_refiner_of(best, source), overwrite=True)
 
@@ -240,11 +244,15 @@ def _prepared(
     return RefinementTrainer(settings, home, device, resume=not fresh), None
 
 
-def _make_room(home: Path, team: Team, *, fresh: bool) -> None:
+def _make_room(
+    home: Path, training: Trainer | RefinementTrainer, team: Team, *, fresh: bool
+) -> None:
     """Make the folder, empty of an earlier training where one begins anew."""
     team.wait()  # until every process has read what is there
     if team.writes:
         home.mkdir(parents=True, exist_ok=True)
         if fresh:
             clear_training(home)
+        if isinstance(training, Trainer):
+            keep_initial(home, training.settings.start_from)
     team.wait()

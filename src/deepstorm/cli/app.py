@@ -68,7 +68,7 @@ def main() -> None:
     except OSError as error:
         fail(f"the operating system refused: {error}", 1)
     except MemoryError:
-        fail("the memory does not suffice; use a smaller --roi or fewer frames", 1)
+        fail("the memory does not suffice; use fewer frames, or a smaller part of the field", 1)
     except Exception as error:
         _usage_error(error)
     if code == INTERRUPTED:

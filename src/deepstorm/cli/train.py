@@ -16,6 +16,8 @@ from deepstorm.errors import InputError
 
 if TYPE_CHECKING:
     from deepstorm.training.loss_log import Progress
+    from deepstorm.training.refinement import RefinementTraining
+    from deepstorm.training.trainer import TrainingSettings
 
 
 class Structures(StrEnum):
@@ -57,9 +59,12 @@ Like = Annotated[
     typer.Option(metavar="MOVIE", help="Train on simulated movies like one of your own."),
 ]
 StructuresShown = Annotated[
-    Structures, typer.Option("--structures", help="With --like: what those movies show.")
+    Structures | None,
+    typer.Option("--structures", help="With --like: what those movies show, 'own' by default."),
 ]
-Tune = Annotated[Tuned, typer.Option(help="With --like: the refiner alone, or all.")]
+Tune = Annotated[
+    Tuned | None, typer.Option(help="With --like: what is trained, 'refiner' by default.")
+]
 FromScratch = Annotated[
     bool, typer.Option("--from-scratch", help="Begin with drawn weights, not with a network.")
 ]
@@ -97,10 +102,6 @@ class _Course:
         """Return where a training lives."""
         return self.folder if self.folder is not None else Path("runs") / name
 
-    def total(self, steps: int) -> int | None:
-        """Return the number of steps; how many fit into a time is found on the way."""
-        return steps if self.length["time_budget_s"] is None else None
-
     def show(self, figures: dict[str, Any], title: str) -> None:
         """Print what came of it, once."""
         from deepstorm.training.distributed import is_first_process
@@ -115,8 +116,8 @@ def train(
     frames: KnownFrames = None,
     positions: Positions = None,
     like: Like = None,
-    structures: StructuresShown = Structures.OWN,
-    tune: Tune = Tuned.REFINER,
+    structures: StructuresShown = None,
+    tune: Tune = None,
     pixel_size_nm: PixelSize = None,
     from_scratch: FromScratch = False,
     output: Annotated[
@@ -140,9 +141,11 @@ def train(
     common = {"device": device.value, "overwrite": overwrite, "resume": resume}
     course = _Course(output, folder, length, as_json, common)
     files = {"sparse": sparse, "frames": frames, "positions": positions}
+    of_likeness = {"tune": tune, "structures": structures}
     _check_choice(config, files, like, tensorboard=tensorboard, patience=patience)
+    _check_likeness(like, steps, budget_s, of_likeness)
     if like is not None:
-        chosen = {"tune": tune.value, "structures": structures.value}
+        chosen = {name: value.value for name, value in of_likeness.items() if value is not None}
         _train_like(like, course, pixel_size_nm, chosen | {"from_scratch": from_scratch})
     elif sparse is not None or frames is not None:
         own = files | {"pixel_size_nm": pixel_size_nm, "from_scratch": from_scratch}
@@ -189,12 +192,23 @@ def _check_choice(
         )
 
 
+def _check_likeness(
+    like: Path | None, steps: int | None, budget_s: float | None, chosen: dict[str, Any]
+) -> None:
+    """Refuse what only goes with --like, and two lengths with it."""
+    given = [f"--{name}" for name, value in chosen.items() if value is not None]
+    if like is None and given:
+        raise InputError(f"{' and '.join(given)} can only be given together with --like")
+    if like is not None and steps is not None and budget_s is not None:
+        raise InputError("a training lasts --steps or a --time-budget, not both; give one of them")
+
+
 def _train_recipe(config: str, course: _Course, *, tensorboard: bool) -> None:
     from deepstorm.api.train import train as run
     from deepstorm.api.train import training_settings
 
     settings = training_settings(config, **course.length)
-    home, total = course.home(settings.name), course.total(settings.steps)
+    home, total = course.home(settings.name), _number_of_steps(settings)
     with bars(("making movies", "movies"), ("training", "steps")) as (movies, update):
         best = run(
             settings,
@@ -215,8 +229,7 @@ def _train_on_own(
     from deepstorm.api.own_data import own_settings, train_on_own
 
     settings = own_settings(config, **own, **course.length)
-    home = course.home(settings.name)
-    total = None if settings.time_budget_s else settings.steps
+    home, total = course.home(settings.name), _number_of_steps(settings)
     with bars(("training", "steps")) as (update,):
         made = train_on_own(
             settings,
@@ -248,7 +261,7 @@ def _train_like(
     with bars(("making movies", "movies"), ("training", "steps")) as (movies, update):
         made = train_like(
             movie,
-            home / "result.safetensors" if course.output is None else course.output,
+            course.output,
             home,
             settings,
             pixel_size_nm=pixel_size_nm,
@@ -264,6 +277,11 @@ def _train_like(
             f"'{made.path}' is the network that it started from"
         )
     course.show(made.figures(), movie.stem)
+
+
+def _number_of_steps(settings: TrainingSettings | RefinementTraining) -> int | None:
+    """Return the number of steps; how many fit into a time is found on the way."""
+    return None if settings.time_budget_s else settings.steps
 
 
 def _reports(home: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import numpy as np
@@ -68,6 +69,12 @@ class ImageScene(Settings):
         filled = self.model_copy()
         filled._image, filled._pixel_size_nm = values.clip(0), pixel_size_nm
         return filled
+
+    def checksum(self) -> str:
+        """Return what tells the image and its size from others, as hexadecimal digits."""
+        image = np.ascontiguousarray(self._read())
+        told = f"{image.shape} {self._pixel_size_nm}".encode()
+        return hashlib.sha256(told + image.tobytes()).hexdigest()
 
     @property
     def is_read(self) -> bool:

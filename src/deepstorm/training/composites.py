@@ -238,15 +238,20 @@ class CompositeSource:
         ranges = {name: (value, value) for name, value in values.items()}
         return {"local_density_per_um2": (float(low), float(high))} | ranges
 
-    def noise_variance(self) -> float:
-        """Return the mean variance of the background's noise, 1 being that of a dense frame."""
-        return float(np.mean([composite.noise.mean() for composite in self._sample]))
+    def figures(self) -> dict[str, float]:
+        """Return what a person wants to know of the examples, by name.
 
-    def density_per_um2(self) -> float:
-        """Return the mean number of emitters per µm² of the sample."""
+        How many emitters they are made of, how dense they are, and the mean variance of their
+        background's noise: 1 in a dense frame, more where spots of several regions overlap.
+        """
         emitters = np.mean([len(composite.places) for composite in self._sample])
         side_um = self.examples.region_px * self.material.pixel_size_nm / 1000
-        return float(emitters / side_um**2)
+        noise = np.mean([composite.noise.mean() for composite in self._sample])
+        return {
+            "emitters": len(self.material.emitters),
+            "composites_density_per_um2": float(emitters / side_um**2),
+            "composites_noise_variance": float(noise),
+        }
 
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         """Return the batch of one step of one stream."""

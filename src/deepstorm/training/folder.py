@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,29 @@ from pydantic import ValidationError
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
+from deepstorm.files import written_whole
+from deepstorm.models.zoo import find_network
 from deepstorm.training.learner import Learner
 from deepstorm.training.loss_log import LOSSES_NAME, TENSORBOARD_FOLDER
 from deepstorm.training.state import read_state, write_state
 
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
+INITIAL_NAME = "initial.safetensors"
+RESULT_NAME = "result.safetensors"
 CURVES_NAME = "losses.png"
 REPORT_NAME = "report.html"
+MOVIES_FOLDER = "movies"
 # What a training that begins anew does not keep; the movies for a refiner stay.
-OF_ONE_TRAINING = (STATE_NAME, BEST_NAME, LOSSES_NAME, CURVES_NAME, REPORT_NAME)
+OF_ONE_TRAINING = (
+    STATE_NAME,
+    BEST_NAME,
+    INITIAL_NAME,
+    RESULT_NAME,
+    LOSSES_NAME,
+    CURVES_NAME,
+    REPORT_NAME,
+)
 # Settings that differ are named up to this many.
 MOST_NAMED = 4
 
@@ -53,19 +66,45 @@ def restore(folder: Path, learner: Learner, settings: Settings) -> None:
     learner.take_up(state, path)
 
 
-def check_resumable(folder: Path, *, resume: bool | None) -> None:
+def check_resumable(folder: Path, *, resume: bool | None, parts: Sequence[str] = ("",)) -> None:
     """Refuse to go on where there is nothing to go on from.
+
+    Parameters
+    ----------
+    folder : Path
+    resume : bool, optional
+    parts : sequence of str
+        Folders within, any of which may hold a training; by default the folder itself.
 
     Raises
     ------
     InputError
-        If ``resume`` is true and the folder holds no state.
+        If ``resume`` is true, and there is neither a state nor a movie for a refiner.
     """
-    if resume and not (folder / STATE_NAME).exists():
+    if resume and not any(_has_begun(folder / part) for part in parts):
         raise InputError(
             f"'{folder}' holds no training to go on with; check its name, or leave --resume out to "
             "begin one there"
         )
+
+
+def _has_begun(folder: Path) -> bool:
+    """Tell whether a folder holds a training, or movies that one has made."""
+    return (folder / STATE_NAME).exists() or any((folder / MOVIES_FOLDER).glob("*.safetensors"))
+
+
+def keep_initial(folder: Path, start_from: str | None) -> None:
+    """Keep a copy of the network that a training starts from: it may be gone when that ends."""
+    if start_from is None or (folder / STATE_NAME).exists():
+        return
+    with written_whole(folder / INITIAL_NAME, overwrite=True) as partial:
+        shutil.copyfile(find_network(start_from), partial)
+
+
+def initial_network(folder: Path, start_from: str) -> Path:
+    """Return the file of the network that the training in a folder started from."""
+    kept = folder / INITIAL_NAME
+    return kept if kept.is_file() else find_network(start_from)
 
 
 def clear_training(folder: Path) -> None:
@@ -97,9 +136,12 @@ def best_network(folder: Path) -> Path:
 
 
 def _same_settings(text: str, settings: Settings) -> bool:
-    """Tell whether settings in JSON are the given ones; those that are not named are as default."""
+    """Tell whether settings in JSON are the given ones; those that are not named are as default.
+
+    What settings have read from files is not among them.
+    """
     try:
-        return type(settings).model_validate_json(text) == settings
+        return type(settings).model_validate_json(text).model_dump() == settings.model_dump()
     except ValidationError:
         return False
 

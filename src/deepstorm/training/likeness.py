@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from deepstorm.config import Settings
+from deepstorm.config import Settings, validated
 from deepstorm.models.network_file import NetworkCard
 from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.validity import NOMINAL_PIXEL_NM, Conditions
@@ -174,6 +174,11 @@ def like(examples: AnyExamples, movie: Conditions) -> AnyExamples:
     -------
     SimulatedExamples
         Of the same type; light is in effective photons, as a movie tells it.
+
+    Raises
+    ------
+    InputError
+        If a measurement is beyond what can be simulated.
     """
     measured = movie.calibration
     limits = {
@@ -191,7 +196,8 @@ def like(examples: AnyExamples, movie: Conditions) -> AnyExamples:
         "background_share": 10.0,
         "calibration_error": min(error, examples.calibration_error),
     }
-    return type(examples).model_validate(examples.model_dump() | changes | others)
+    narrowed = examples.model_dump() | changes | others
+    return validated(type(examples), narrowed, "a simulation like the movie")
 
 
 def _relative_uncertainty(estimate: Estimate) -> float:

@@ -25,7 +25,13 @@ from deepstorm.models.refinement import RefinementSettings, Refiner
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.crops import Crops
 from deepstorm.training.examples import TRAINING, VALIDATION
-from deepstorm.training.folder import BEST_NAME, best_network, restore
+from deepstorm.training.folder import (
+    BEST_NAME,
+    MOVIES_FOLDER,
+    STATE_NAME,
+    best_network,
+    restore,
+)
 from deepstorm.training.learner import Learner, finite, seeded
 from deepstorm.training.loop import OnStep, OnValidation, run_course
 from deepstorm.training.loss_log import Progress, log_losses
@@ -36,11 +42,11 @@ from deepstorm.training.summed_movies import (
     KeptMovie,
     MovieExamples,
     MovieSource,
+    discard_others,
     find_movie,
     keep_movie,
 )
 
-MOVIES_FOLDER = "movies"
 STREAM_NAMES = {TRAINING: "training", VALIDATION: "validation"}
 RECORD_KEY = "refinement"
 # Part of a given time in which movies are made, and how many are needed in any case.
@@ -152,7 +158,8 @@ class RefinementTrainer:
     device : str
         Torch device.
     resume : bool
-        Whether to go on from a state in the folder; else it plays no part, and is replaced.
+        Whether to go on from a state in the folder; else it plays no part, and is replaced, as are
+        movies that were made of something else.
 
     Raises
     ------
@@ -184,12 +191,14 @@ class RefinementTrainer:
             settings.seed,
             settings.precision,
         )
+        resumed = resume and (folder / STATE_NAME).exists()
         with seeded(settings.seed):
-            self.refiner = _new_refiner(settings).to(self.device)
+            self.refiner = _new_refiner(settings, started=resumed).to(self.device)
         self.refiner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learner = Learner(self.refiner, settings.averaging, settings.gradient_limit)
-        if resume:
+        if resumed:
             restore(folder, self.learner, settings)
+        self._is_fresh = not resume
         self.pace = Pace(settings, self.learner.history, device=self.device)
         # Known once the movies are there.
         self._crops: Crops
@@ -240,6 +249,8 @@ class RefinementTrainer:
         """Find the movies to learn from and those held back; make what is missing."""
         home = self.folder / MOVIES_FOLDER
         home.mkdir(exist_ok=True)
+        if self._is_fresh:
+            discard_others(home, self.source.origin)
         counts = {
             VALIDATION: self.settings.validation_movies,
             TRAINING: self.settings.movies,
@@ -252,8 +263,8 @@ class RefinementTrainer:
                     if stream == TRAINING and self._has_movies_enough(index):
                         break
                     keep_movie(path, self.source.movie(index, stream), self.source.origin)
+                    self._check_time()
                 found[stream].append(find_movie(path, self.source.origin))
-                self._check_time()
                 on_movie(sum(map(len, found.values())), sum(counts.values()))
         return found[TRAINING], found[VALIDATION]
 
@@ -367,10 +378,13 @@ class RefinementTrainer:
         save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
 
 
-def _new_refiner(settings: RefinementTraining) -> Refiner:
-    """Return the initial refiner."""
+def _new_refiner(settings: RefinementTraining, *, started: bool) -> Refiner:
+    """Return the initial refiner.
+
+    A training that has started takes its weights from its state, wherever it once started from.
+    """
     refiner = settings.refinement.build()
-    if settings.start_from is None:
+    if settings.start_from is None or started:
         return refiner
     given = load_network(find_network(settings.start_from))[0].refiner
     if given is None:

@@ -102,6 +102,11 @@ class MovieExamples(SimulatedExamples):
         filled._structures = scene.with_image(image, pixel_size_nm)
         return filled
 
+    @property
+    def structures_checksum(self) -> str | None:
+        """What tells the image of structures from others; none where it has not been read."""
+        return None if self._structures is None else self._structures.checksum()
+
     def _own_structures(self) -> ImageScene:
         if self._structures is None:
             raise InputError(
@@ -236,6 +241,8 @@ class MovieSource:
             "seed": self._seed,
             "reduced": self._reduced,
         }
+        if self._examples.structures_checksum is not None:
+            decisive["structures"] = self._examples.structures_checksum
         return json.dumps(decisive, sort_keys=True)
 
     @torch.inference_mode()
@@ -339,6 +346,15 @@ def find_movie(path: Path, origin: str) -> KeptMovie:
             "folder for the training, or delete them"
         )
     return KeptMovie(path, emitters, (height, width))
+
+
+def discard_others(folder: Path, origin: str) -> None:
+    """Delete the movies in a folder that are damaged, or were made of something else."""
+    for path in folder.glob("*.safetensors"):
+        try:
+            find_movie(path, origin)
+        except InputError:
+            path.unlink()
 
 
 def _first(emitters: Localizations, frames: int) -> Localizations:
