@@ -116,3 +116,22 @@ def test_about_two_that_lie_apart_are_a_pair() -> None:
     is_pair, one, _ = pairs(close, 1.75)
     assert not is_pair.any()
     assert len(one.mass) == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), seam=st.integers(60, 100))
+def test_a_window_that_sees_the_context_has_the_localizations_of_the_field(
+    seed: int, seam: int
+) -> None:
+    """Half of a crowd may lie far from the maximum that both halves are told from."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(0.012, (1, 60, 160)).astype(np.float32)
+    field = ndimage.gaussian_filter(counts, (0, 2.2, 2.2), mode="constant")
+    whole = find_peaks(field, 1.0)
+    start = seam - PeakSettings().context_px
+    part = find_peaks(field[:, :, start:], 1.0).shifted(start, 0.0)
+    # A centroid on the seam itself may round to either side.
+    wanted, found = (
+        [place for place in positions(table) if place[1] > seam + 1e-6] for table in (whole, part)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
