@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from deepstorm.api.simulate import simulate
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
@@ -137,6 +138,27 @@ def test_other_seeds_streams_and_steps_give_other_batches() -> None:
     ]
     for index, first in enumerate(frames):
         assert not any(np.array_equal(first, second) for second in frames[index + 1 :])
+
+
+def test_no_simulation_of_a_user_is_trained_on() -> None:
+    """Whoever tests a network on a movie of the recipe's settings and seed tests it on others."""
+    simulation = paper_simulation().model_copy(update={"frames": 3})
+    examples = SMALL.model_copy(update={"simulation": simulation})
+    source = examples.prepare(PhotonScaling(), 2, 1)
+    theirs = simulate(simulation, seed=1).frames
+    assert theirs is not None
+    assert not (source.acquisition.frames == theirs).all(axis=(1, 2)).any()
+
+
+def test_frames_held_back_follow_each_other() -> None:
+    starts = set()
+    for seed in range(8):
+        source = prepare(seed=seed)
+        held, seen = (set(side[:, 0].tolist()) for side in (source.validation, source.training))
+        assert held == set(range(min(held), max(held) + 1))
+        assert not held & seen
+        starts.add(min(held))
+    assert len(starts) > 2
 
 
 def test_the_seed_decides_the_simulation() -> None:

@@ -68,7 +68,8 @@ class CompositeExamples(Settings):
     summed : int
         Regions in an example.
     min_emitters : int
-        Usable emitters in each of them but the first, which may have none.
+        Usable emitters in each of them; the first may have fewer where regions with so many all
+        hold ambiguous light.
     turning : str
         ``always`` turns and mirrors each region at random, ``never`` does not, and ``auto`` does
         unless the mean spot is not symmetric: turned spots are then of another microscope.

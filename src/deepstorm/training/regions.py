@@ -24,6 +24,8 @@ from deepstorm.structures import IntArray, Localizations
 from deepstorm.training.examples import TRAINING, Batch
 from deepstorm.training.plausibility import check_positions
 
+# Streams of random numbers: how regions are cut, in what order they come, and the simulation.
+CUTS, ORDER, SIMULATION = 1, 2, 3
 # A scaling is taken from no more regions than these, which is more than the paper trained on.
 SCALED_REGIONS = 10_000
 
@@ -62,8 +64,8 @@ class Acquisition:
 class RegionExamples(Settings):
     """Random regions of simulated or given frames, each frame's regions all on one side.
 
-    Frames are split between training and validation before regions are cut, so that no emitter is
-    in both.
+    Frames are split between training and validation before regions are cut. Those held back follow
+    each other, so that no emitter is in both but where it is on at an end of that run.
 
     Parameters
     ----------
@@ -148,9 +150,10 @@ class RegionExamples(Settings):
             )
         if acquisition is not None:
             check_positions(known.frames, known.emitters, known.pixel_size_nm)
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([seed, CUTS])
         held_back = min(max(round(self.validation_fraction * count), 1), count - 1)
-        order = rng.permutation(count)
+        start = rng.integers(count - held_back + 1)
+        order = np.roll(np.arange(count), -start)
         return RegionSource(
             self,
             known,
@@ -162,7 +165,8 @@ class RegionExamples(Settings):
         )
 
     def _simulate(self, seed: int) -> Acquisition:
-        movie = simulate_movie(self.simulation, np.random.default_rng([seed, 0]))
+        # A list that ended in 0 would give the movie that `simulate` makes with the same seed.
+        movie = simulate_movie(self.simulation, np.random.default_rng([seed, SIMULATION]))
         frames = np.concatenate(list(movie.frames()))
         return Acquisition(frames, movie.truth, self.simulation.pixel_size_nm)
 
@@ -192,7 +196,7 @@ class RegionExamples(Settings):
 @lru_cache(maxsize=2)
 def _shuffled(seed: int, epoch: int, number: int) -> IntArray:
     """Return the order of the regions in an epoch; kept, since every step asks."""
-    return np.random.default_rng([seed, 2, epoch]).permutation(number)
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(number)
 
 
 @dataclass(frozen=True)
