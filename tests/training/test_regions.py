@@ -208,10 +208,14 @@ def test_spikes_lie_where_the_light_is() -> None:
     frames = np.concatenate(list(movie.frames()))
     acquisition = Acquisition(frames, movie.truth, settings.pixel_size_nm)
     examples = RegionExamples(region_px=12, regions_per_frame=10, min_emitters=1, batch_size=40)
-    made = examples.prepare(PhotonScaling(), 8, 0, acquisition).batch(0)
+    source = examples.prepare(PhotonScaling(), 8, 0, acquisition)
+    batches = [source.batch(step) for step in range(3)]
+    frames, spikes_of = (
+        np.concatenate([getattr(batch, name) for batch in batches]) for name in ("frames", "spikes")
+    )
     offsets = np.arange(12) + 0.5
     shifts = []
-    for frame, spikes in zip(made.frames, made.spikes[:, 0], strict=True):
+    for frame, spikes in zip(frames, spikes_of[:, 0], strict=True):
         places = (np.argwhere(spikes) + 0.5) / 8
         if len(places) == 1 and (places > 4).all() and (places < 8).all():
             # Back from the square root; the second channel tells the level above which it counts.
