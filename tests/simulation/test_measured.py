@@ -65,6 +65,23 @@ def test_centring_moves_the_core_to_the_middle() -> None:
     assert shifted.planes[0].sum(axis=0) @ x == pytest.approx(0, abs=0.01)
 
 
+def test_the_plane_at_zero_can_be_given() -> None:
+    sharpest = SampledPsf(STACK, 25.0, 50.0)
+    lower = SampledPsf(STACK, 25.0, 50.0, zero_plane=1).centred()
+    middle = np.array([1500.0])
+
+    def seen(psf: SampledPsf, z_nm: float) -> np.ndarray:
+        one = Localizations(
+            np.zeros(1, np.int64), middle, middle, z_nm=np.array([z_nm]), photons=np.ones(1)
+        )
+        return psf.image(one, 100.0, (1, 30, 30))
+
+    np.testing.assert_allclose(seen(lower, 50.0), seen(sharpest, 0.0), atol=1e-4)
+    assert lower.sigma_nm == pytest.approx(5 * 25, rel=0.01)
+    with pytest.raises(InputError, match=r"plane 5 .* 0 to 4"):
+        SampledPsf(STACK, 25.0, 50.0, zero_plane=5)
+
+
 @pytest.mark.parametrize(
     ("planes", "step", "message"),
     [

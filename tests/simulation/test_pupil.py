@@ -93,6 +93,22 @@ def test_emitters_spread_along_z() -> None:
 @pytest.mark.parametrize(
     "values",
     [
+        {"defocus_nm": 300.0},
+        {"defocus_nm": -300.0, "spherical_waves": 0.05},
+        {"astigmatism_waves": 0.2},
+    ],
+)
+def test_a_spread_along_z_is_around_the_nominal_defocus(values: dict[str, float]) -> None:
+    flat, spread = (PupilPsf.model_validate(values | {"z_spread_nm": z}) for z in (0.0, 100.0))
+    expected, found = (fine_image(psf, 0.0, 20.0) for psf in (flat, spread))
+    # The wider image holds a little more of the light that is far out.
+    np.testing.assert_allclose(found / found.max(), expected / expected.max(), atol=0.01)
+    assert spread.sigma_nm == pytest.approx(flat.sigma_nm, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
         {"numerical_aperture": 1.55},
         {"wavelength_nm": 0},
         {"coma_waves": 0.1},

@@ -115,7 +115,7 @@ class PupilPsf(Settings):
 
     @property
     def sigma_nm(self) -> float:
-        """Standard deviation of the Gaussian that is most like the core."""
+        """Standard deviation of the Gaussian most like the core, at the nominal defocus."""
         return self.sampled().sigma_nm
 
     def check(self, pixel_size_nm: float) -> None:
@@ -123,7 +123,7 @@ class PupilPsf(Settings):
         self.sampled().check(pixel_size_nm)
 
     def sample(self, n: int, rng: np.random.Generator) -> dict[str, Array]:
-        """Draw the column ``z_nm``; ``sigma_nm`` is that of the focus for all."""
+        """Draw the column ``z_nm``; ``sigma_nm`` is that at the nominal defocus for all."""
         columns = {"sigma_nm": np.full(n, self.sigma_nm)}
         if self.z_spread_nm > 0:
             columns["z_nm"] = rng.normal(0.0, self.z_spread_nm, n)
@@ -156,7 +156,7 @@ def _sampled(psf: PupilPsf) -> SampledPsf:
         width = SampledPsf(image[np.newaxis], fine_nm).sigma_nm / fine_nm
         shift += core_offset(image, width)
     planes = np.stack([_cropped(one, frequency, shift, half) for one in spectra])
-    return SampledPsf(planes, fine_nm, step_nm)
+    return SampledPsf(planes, fine_nm, step_nm, nominal)
 
 
 def _planes(psf: PupilPsf) -> tuple[Array, float | None]:

@@ -9,7 +9,7 @@ by cubic B-splines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -46,16 +46,20 @@ class SampledPsf:
         Size of a fine pixel in the sample.
     z_step_nm : float, optional
         Distance between planes; needed where there are several.
+    zero_plane : int, optional
+        The plane at z = 0; where absent the sharpest, as of a stack whose focus nobody noted.
 
     Raises
     ------
     InputError
-        If the planes are no stack of images, hold no light, or their distance is missing.
+        If the planes are no stack of images, hold no light, their distance is missing, or the one
+        at z = 0 is none of them.
     """
 
     planes: Array
     pixel_size_nm: float
     z_step_nm: float | None = None
+    zero_plane: int | None = None
 
     def __post_init__(self) -> None:
         shape = self.planes.shape
@@ -64,6 +68,11 @@ class SampledPsf:
         if shape[0] > 1 and not self.z_step_nm:
             raise InputError(
                 f"the PSF has {shape[0]} planes, but their distance is not known; give it in nm"
+            )
+        if self.zero_plane is not None and not 0 <= self.zero_plane < shape[0]:
+            raise InputError(
+                f"plane {self.zero_plane} of the PSF is given as that at z = 0; expected one of 0 "
+                f"to {shape[0] - 1}"
             )
         total = self.planes.sum(axis=(1, 2), keepdims=True)
         if not np.isfinite(total).all() or (total <= 0).any():
@@ -75,7 +84,9 @@ class SampledPsf:
 
     @property
     def focus(self) -> int:
-        """The plane at z = 0: the one whose peak is highest."""
+        """The plane at z = 0: the one given, else the one whose peak is highest."""
+        if self.zero_plane is not None:
+            return self.zero_plane
         return int(np.argmax(self.planes.max(axis=(1, 2))))
 
     @property
@@ -85,18 +96,18 @@ class SampledPsf:
 
     @property
     def sigma_nm(self) -> float:
-        """Width of the Gaussian that fits the plane in focus best, by least squares."""
+        """Width of the Gaussian that fits the plane at z = 0 best, by least squares."""
         return _gaussian_width(self)
 
     def centred(self) -> SampledPsf:
-        """Return a copy moved so that the core of the plane in focus is in the middle."""
+        """Return a copy moved so that the core of the plane at z = 0 is in the middle."""
         sigma = self.sigma_nm / self.pixel_size_nm
         planes, total = self.planes, np.zeros(2)
         for _ in range(CENTRING_ROUNDS):
             total += core_offset(planes[self.focus], sigma)
             moved = (0.0, -total[1], -total[0])
             planes = ndimage.shift(self.planes, moved, order=3, mode="constant").clip(min=0)
-        return SampledPsf(planes, self.pixel_size_nm, self.z_step_nm)
+        return replace(self, planes=planes)
 
     def check(self, pixel_size_nm: float) -> None:
         """Raise ValueError if the image covers too many camera pixels."""
