@@ -131,6 +131,22 @@ def test_two_emitters_in_one_spot_are_left_out() -> None:
     assert 4 <= found.left_out <= 12
 
 
+@pytest.mark.parametrize("beside_px", [(10.0, 0.0), (-8.0, 8.0), (2.0, -11.5)])
+def test_emitters_with_light_of_others_in_their_window_are_left_out(
+    beside_px: tuple[float, float],
+) -> None:
+    rng = np.random.default_rng(3)
+    lone = np.array([20.0, 20.0]) + rng.uniform(-1, 1, (12, 2))
+    first = np.array([60.0, 60.0]) + rng.uniform(-1, 1, (12, 2))
+    x, y = np.concatenate([lone, first, first + beside_px]).T
+    frame = np.tile(np.arange(12), 3)
+    emitters = Localizations(frame, x * PIXEL_NM, y * PIXEL_NM, photons=np.full(36, 3000.0))
+    frames = EmccdCamera().expose(PSF.image(emitters, PIXEL_NM, (12, 80, 80)) + 20, rng)
+    found = measure_sparse(frames, frame, x, y)
+    assert found.left_out >= 24
+    np.testing.assert_array_equal(found.image, measure_sparse(frames, frame[:12], *lone.T).image)
+
+
 def test_the_model_is_integrated_as_a_measured_psf_is() -> None:
     model = SpotModel(7)
     density = np.exp(-(model.distance**2) / (2 * 1.2**2))

@@ -23,6 +23,8 @@ LEAST_EMITTERS = 10
 LEAST_BEADS = 3
 # More spots hardly make it better, and take memory; the brightest are used.
 MOST_SPOTS = 400
+# Beyond a window's reach: its last pixel ends one further, and a neighbour's spot has a width.
+CLEARANCE_PX = 3
 ROUNDS = 4
 FIRST_REJECTION = 1
 # Rounds without registration, in which the centroid is moved to the emitter.
@@ -172,9 +174,9 @@ def measure_beads(
 def _require(alone: int, given: int, least: int, what: str, model: SpotModel) -> None:
     if alone < least:
         raise InputError(
-            f"{alone} of {given} {what} stand alone and whole, {2 * model.reach_px + 1} pixels "
-            f"from side to side; at least {least} are needed: give more frames or a larger field, "
-            "sparser ones, or a smaller radius"
+            f"{alone} of {given} {what} stand alone and whole, {model.reach_px} pixels from the "
+            f"border and {model.reach_px + CLEARANCE_PX} from others; at least {least} are needed: "
+            "give more frames or a larger field, sparser ones, or a smaller radius"
         )
 
 
@@ -188,10 +190,10 @@ def _isolated(
     whole &= (row >= reach) & (row < shape[1] - reach) & (frame >= 0) & (frame < shape[0])
     for one in np.unique(frame):
         here = np.flatnonzero(frame == one)
-        distance = np.hypot(x_px[here, None] - x_px[here], y_px[here, None] - y_px[here]) + np.diag(
-            np.full(len(here), np.inf)
-        )
-        whole[here] &= distance.min(axis=1) > reach
+        apart = [np.abs(along[here, None] - along[here]) for along in (x_px, y_px)]
+        # Windows are square.
+        distance = np.maximum(*apart) + np.diag(np.full(len(here), np.inf))
+        whole[here] &= distance.min(axis=1) > reach + CLEARANCE_PX
     return np.asarray(whole, np.bool_)
 
 
