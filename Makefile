@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/deepstorm demo demo
+	$(BIN)/deepstorm demo demo --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest --cov --cov-report=term

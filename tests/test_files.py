@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepstorm.errors import InputError, MissingExtraError
-from deepstorm.files import check_writable, written_whole
+from deepstorm.files import check_named, check_outputs, check_writable, written_whole
 
 
 def test_an_output_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -86,3 +86,29 @@ def test_a_missing_extra_says_how_to_get_it() -> None:
     error = MissingExtraError("Picasso HDF5 files", "picasso")
     assert isinstance(error, InputError)
     assert "pip install 'deepstorm[picasso]'" in str(error)
+
+
+def test_an_input_is_never_replaced(tmp_path: Path) -> None:
+    movie, link = tmp_path / "movie.tif", tmp_path / "link.tif"
+    movie.write_text("raw")
+    link.symlink_to(movie)
+    check_outputs([tmp_path / "new.tif", None], overwrite=True, inputs=[movie, None, 3])
+    for output in (movie, tmp_path / "." / "movie.tif", link):
+        with pytest.raises(InputError, match=r"would replace the input .*movie\.tif"):
+            check_outputs([None, output], overwrite=True, inputs=[None, str(movie)])
+
+
+def test_outputs_have_names_of_their_own(tmp_path: Path) -> None:
+    same = tmp_path / ".." / tmp_path.name / "out.csv"
+    with pytest.raises(InputError, match="same name"):
+        check_outputs([tmp_path / "out.csv", same], overwrite=False)
+    (tmp_path / "out.csv").write_text("old")
+    with pytest.raises(InputError, match="exists"):
+        check_outputs([tmp_path / "out.csv"], overwrite=False)
+
+
+def test_a_folder_is_no_name_of_a_file(tmp_path: Path) -> None:
+    assert check_named(str(tmp_path / "new.tif")) == tmp_path / "new.tif"
+    for folder in (".", "", tmp_path):
+        with pytest.raises(InputError, match="is a folder; give the name of a file"):
+            check_named(folder)

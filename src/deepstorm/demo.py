@@ -11,6 +11,7 @@ from deepstorm.api.outputs import Outputs
 from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
+from deepstorm.files import check_outputs
 from deepstorm.io.images import comparison_picture
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import FilamentScene
@@ -35,6 +36,7 @@ def run_demo(
     folder: Path,
     frames: int,
     seed: int,
+    overwrite: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, float | int | str | None]:
     """Fill a folder with a movie, its reconstruction, and a picture of both beside the truth.
@@ -42,11 +44,13 @@ def run_demo(
     Parameters
     ----------
     folder : Path
-        Made where it is missing; the demo's files in it are replaced.
+        Made where it is missing.
     frames : int
         Length of the movie.
     seed : int
         Which microtubules.
+    overwrite : bool
+        Whether existing files may be replaced.
     on_progress : callable
         Called after each block of frames.
 
@@ -58,21 +62,21 @@ def run_demo(
     Raises
     ------
     InputError
-        If the folder cannot be made.
+        If the folder cannot be made, or a file may not be written.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file; give a folder for the demo")
     folder.mkdir(parents=True, exist_ok=True)
-    movie, truth_path = folder / "movie.tif", folder / "truth.csv"
-    settings = demo_settings(frames)
-    truth = simulate(settings, seed=seed, movie=movie, truth=truth_path, overwrite=True).truth
-    result = reconstruct(
-        movie,
-        outputs=_outputs(folder),
-        overwrite=True,
-        on_progress=on_progress,
+    movie, truth_path, picture = (
+        folder / name for name in ("movie.tif", "truth.csv", "comparison.png")
     )
-    _show(folder / "comparison.png", result, truth, settings.pixel_size_nm)
+    outputs = _outputs(folder)
+    outputs.check(overwrite=overwrite)
+    check_outputs([movie, truth_path, picture], overwrite=overwrite)
+    settings = demo_settings(frames)
+    truth = simulate(settings, seed=seed, movie=movie, truth=truth_path, overwrite=overwrite).truth
+    result = reconstruct(movie, outputs=outputs, overwrite=overwrite, on_progress=on_progress)
+    _show(picture, result, truth, settings.pixel_size_nm, overwrite=overwrite)
     seconds = result.record["reconstruction_s"]
     table_scores = evaluate(folder / "localizations.csv", truth, radius_nm=50.0).figures()
     return {
@@ -87,7 +91,14 @@ def run_demo(
     }
 
 
-def _show(path: Path, result: Reconstruction, truth: Localizations, pixel_size_nm: float) -> None:
+def _show(
+    path: Path,
+    result: Reconstruction,
+    truth: Localizations,
+    pixel_size_nm: float,
+    *,
+    overwrite: bool,
+) -> None:
     """Draw widefield, reconstruction and truth side by side."""
     height, width = result.image.shape
     fine_nm = result.pixel_size_nm
@@ -96,7 +107,7 @@ def _show(path: Path, result: Reconstruction, truth: Localizations, pixel_size_n
         ("reconstruction", result.image, fine_nm),
         ("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
     ]
-    comparison_picture(path, panels, overwrite=True)
+    comparison_picture(path, panels, overwrite=overwrite)
 
 
 def _outputs(folder: Path) -> Outputs:

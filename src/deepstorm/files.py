@@ -5,10 +5,60 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 from deepstorm.errors import InputError
+
+
+def check_named(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` if it can be the name of a file, as that of a folder cannot.
+
+    Raises
+    ------
+    InputError
+        If it is a folder.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"'{file}' is a folder; give the name of a file")
+    return file
+
+
+def check_outputs(
+    outputs: Iterable[str | os.PathLike[str] | None],
+    *,
+    overwrite: bool,
+    inputs: Iterable[object] = (),
+) -> None:
+    """Refuse outputs that may not be written together, before any work is done.
+
+    Parameters
+    ----------
+    outputs : iterable of path-like
+        None stands for one that is not wanted.
+    overwrite : bool
+        Whether existing files may be replaced.
+    inputs : iterable
+        What is read; no output may replace it. Only what is named by a path is looked at.
+
+    Raises
+    ------
+    InputError
+        If an output is a file that is read, two have the same name, or as :func:`check_writable`.
+    """
+    targets = [Path(path) for path in outputs if path is not None]
+    sources = [Path(source) for source in inputs if isinstance(source, str | os.PathLike)]
+    for target, source in product(targets, sources):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise InputError(
+                f"the output '{target}' would replace the input '{source}'; choose another name"
+            )
+    for target in targets:
+        check_writable(target, overwrite=overwrite)
+    if len({target.resolve() for target in targets}) < len(targets):
+        raise InputError("two of the outputs have the same name; give each its own")
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

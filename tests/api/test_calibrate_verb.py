@@ -88,3 +88,11 @@ def test_estimates_are_written_to_their_last_digit(
     value: float, uncertainty: float, text: str
 ) -> None:
     assert said(Estimate(value, uncertainty)) == text
+
+
+def test_the_movie_is_never_replaced(movie: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "movie.tif"
+    write_movie(path, movie, 100)
+    path = path.rename(tmp_path / "movie.png")
+    with pytest.raises(InputError, match="would replace the input"):
+        calibrate(path, outputs=CalibrationOutputs(picture=path), overwrite=True)

@@ -84,3 +84,11 @@ def test_a_psf_of_far_too_large_pixels_is_refused(tmp_path: Path) -> None:
     settings = SimulationSettings(psf=MeasuredPsf(path=str(tmp_path / "psf.tif")))
     with pytest.raises(InputError, match="camera pixels far"):
         with_psf_read(settings)
+
+
+def test_neither_movie_nor_positions_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    path.write_text("raw")
+    for movie, positions in ((path, None), (np.zeros((2, 8, 8)), path)):
+        with pytest.raises(InputError, match="would replace the input"):
+            measure_psf(movie, path, positions=positions, overwrite=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -243,3 +244,21 @@ def test_the_pixel_size_of_a_calibration(movie: Path) -> None:
 def test_a_network_that_is_not_there(movie: Path) -> None:
     with pytest.raises(InputError, match=r"no network 'nonsense'.*native"):
         reconstruct(movie, network="nonsense")
+
+
+def test_the_movie_is_never_replaced(movie: Path) -> None:
+    before = movie.read_bytes()
+    with pytest.raises(InputError, match="would replace the input"):
+        reconstruct(movie, outputs=Outputs.beside(movie), overwrite=True)
+    assert movie.read_bytes() == before
+
+
+def test_a_table_without_its_extra_is_told_first(
+    movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    outputs = replace(Outputs.beside(tmp_path / "i.tif"), localizations=tmp_path / "i.hdf5")
+    with pytest.raises(InputError, match="picasso"):
+        reconstruct(
+            movie, outputs=outputs, on_progress=lambda progress: pytest.fail("it was begun")
+        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,36 @@ def test_an_image_without_pixel_size_is_no_scene(tmp_path: Path) -> None:
     scene = ImageScene(path=str(tmp_path / "image.npy"))
     with pytest.raises(InputError, match="how large its pixels are"):
         simulate(SMALL.model_copy(update={"scene": scene}))
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        ("truth.xls", "not known from its name"),
+        ("movie.csv", "same name"),
+        ("truth.hdf5", r"truth\.yaml' exists"),
+        ("image.csv", "would replace the input"),
+    ],
+)
+def test_a_truth_that_cannot_be_written_is_told_first(
+    truth: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "truth.yaml").write_text("mine")
+    write_image(tmp_path / "image.tif", np.ones((40, 60), np.float32), 40.0)
+    (tmp_path / "image.tif").rename(tmp_path / "image.csv")
+    scene = ImageScene(path=str(tmp_path / "image.csv"))
+    settings = SMALL.model_copy(update={"scene": scene})
+    before = set(tmp_path.iterdir())
+    movie = tmp_path / ("movie.csv" if truth == "movie.csv" else "movie.tif")
+    with pytest.raises(InputError, match=message):
+        simulate(settings, movie=movie, truth=tmp_path / truth, overwrite=truth == "image.csv")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_missing_extra_is_told_before_the_movie_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError, match="picasso"):
+        simulate(SMALL, movie=tmp_path / "movie.tif", truth=tmp_path / "truth.hdf5")
+    assert list(tmp_path.iterdir()) == []

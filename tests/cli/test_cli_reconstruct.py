@@ -68,3 +68,36 @@ def test_windows_make_a_time_lapse(run: Run, tmp_path: Path) -> None:
     code, _, message = run("reconstruct", str(movie), "--step", "2")
     assert code == 1
     assert "--window" in message
+
+
+def test_a_calibration_is_never_replaced(run: Run, tmp_path: Path) -> None:
+    movie, values = tmp_path / "movie.tif", tmp_path / "values.json"
+    settings = SimulationSettings(frames=20, height_px=24, width_px=24, density_per_um2=2.0)
+    simulate(settings, seed=1, movie=movie)
+    assert run("calibrate", str(movie), "-o", str(values))[0] == 0
+    before = values.read_bytes()
+    words = ("--calibration", str(values), "-o", str(tmp_path / "values.tif"), "--overwrite")
+    code, _, message = run("reconstruct", str(movie), *words)
+    assert code == 1
+    assert "would replace the input" in message
+    assert values.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", [("reconstruct", "."), ("reconstruct", "movie.tif", "-o", "."), ("simulate", ".")]
+)
+def test_a_folder_in_place_of_a_file(run: Run, words: tuple[str, ...]) -> None:
+    code, _, message = run(*words)
+    assert code == 1
+    assert "'.' is a folder; give the name of a file" in message
+
+
+@pytest.mark.parametrize("option", ["--settings", "--positions"])
+def test_what_a_simulation_reads_is_never_replaced(run: Run, option: str, tmp_path: Path) -> None:
+    given = tmp_path / "movie_truth.csv"
+    given.write_text("mine")
+    code, _, message = run(
+        "simulate", str(tmp_path / "movie.tif"), option, str(given), "--overwrite"
+    )
+    assert code == 1
+    assert "would replace the input" in message

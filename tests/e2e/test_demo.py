@@ -46,3 +46,20 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "demo").write_text("mine")
     with pytest.raises(InputError, match="is a file"):
         run_demo(tmp_path / "demo", 5, 0)
+
+
+def test_files_of_others_are_kept_unless_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("movie.tif", "truth.csv", "reconstruction.json", "comparison.png"):
+        mine = tmp_path / name
+        mine.write_text("mine")
+        with pytest.raises(InputError, match=f"{name}' exists"):
+            run_demo(tmp_path, 5, 0)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        mine.unlink()
+    (tmp_path / "movie.tif").write_text("mine")
+    words = ["deepstorm", "demo", str(tmp_path), "--frames", "5", "--overwrite", "--json"]
+    monkeypatch.setattr(sys, "argv", words)
+    main()
+    assert json.loads(capsys.readouterr().out)["frames"] == 5

@@ -211,6 +211,16 @@ def test_matlab_files_without_a_single_matrix(
         read_image(tmp_path / "i.mat")
 
 
+def test_no_module_in_the_working_folder_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scipy.io.savemat(tmp_path / "i.mat", {"image": IMAGE})
+    (tmp_path / "numpy.py").write_text("open('was-run', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(read_image("i.mat")[0], IMAGE)
+    assert not (tmp_path / "was-run").exists()
+
+
 def test_a_matlab_7_3_file_asks_for_another_version(tmp_path: Path) -> None:
     header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
     (tmp_path / "i.mat").write_bytes(header.ljust(512, b"\0") + b"\x89HDF\r\n\x1a\n" + bytes(99))

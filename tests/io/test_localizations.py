@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepstorm.errors import InputError
+from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.io.localizations import (
     FORMATS,
+    files_of_table,
     localization_stream,
     read_localizations,
     write_localizations,
@@ -324,3 +326,26 @@ def test_published_tables(name: str, count: int, columns: set[str], reference_da
     assert table.columns().keys() == columns
     assert int(table.frame.min()) == 0
     assert 0 <= table.x_nm.min() < table.x_nm.max() <= 6400
+
+
+def test_a_stream_that_could_not_be_written_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin() -> None:
+        with localization_stream(tmp_path / "t.hdf5", pixel_size_nm=100):
+            pytest.fail("the localizations would be lost")
+
+    (tmp_path / "t.yaml").write_text("mine")
+    with pytest.raises(InputError, match=r"t\.yaml' exists"):
+        begin()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingExtraError, match="picasso"):
+        begin()
+
+
+def test_the_files_of_a_table() -> None:
+    assert files_of_table(None) == []
+    assert files_of_table("t.csv") == [Path("t.csv")]
+    assert files_of_table("t.h5") == [Path("t.h5"), Path("t.yaml")]
+    with pytest.raises(InputError, match="not known from its name"):
+        files_of_table("t.xls")

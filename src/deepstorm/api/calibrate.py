@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from deepstorm.calibration.assumption import Examination, KnownValues
 from deepstorm.calibration.calibrate import examine_frames
 from deepstorm.calibration.faults import FEW_FRAMES
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable, written_whole
+from deepstorm.files import check_outputs, written_whole
 from deepstorm.io.drawing import Curve, Panel, draw_panels
 from deepstorm.io.movies import Movie, open_movie
 from deepstorm.io.selection import Region, SelectedMovie
@@ -60,14 +61,20 @@ class CalibrationOutputs:
     record: PathLike | None = None
     picture: PathLike | None = None
 
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse files that may not be written, before any work is done."""
+    def check(self, *, overwrite: bool, inputs: Iterable[object] = ()) -> None:
+        """Refuse files that may not be written, before any work is done.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether existing files may be replaced.
+        inputs : iterable
+            What is read, and so may not be replaced.
+        """
         for path, suffix in ((self.record, ".json"), (self.picture, ".png")):
-            if path is None:
-                continue
-            if Path(path).suffix.lower() != suffix:
+            if path is not None and Path(path).suffix.lower() != suffix:
                 raise InputError(f"'{path}' cannot be written; end its name in {suffix}")
-            check_writable(path, overwrite=overwrite)
+        check_outputs([self.record, self.picture], overwrite=overwrite, inputs=inputs)
 
 
 def calibrate(
@@ -127,7 +134,7 @@ def calibrate(
         pixel_size_nm=_positive("pixel_size_nm", pixel_size_nm),
     )
     if outputs is not None:
-        outputs.check(overwrite=overwrite)
+        outputs.check(overwrite=overwrite, inputs=[movie])
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         examination = _examine(selected, known)
         name = selected.name

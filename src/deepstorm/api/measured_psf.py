@@ -17,7 +17,7 @@ from deepstorm.calibration.measured_psf import (
     measure_sparse,
 )
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable
+from deepstorm.files import check_outputs
 from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.localizations import read_localizations
 from deepstorm.io.movies import Movie, open_movie
@@ -107,8 +107,7 @@ def measure_psf(
         If the movie or a value cannot be used, too few emitters stand alone, or the file may not be
         written.
     """
-    if output is not None:
-        check_writable(output, overwrite=overwrite)
+    check_outputs([output], overwrite=overwrite, inputs=[movie, positions])
     if not RADII_PX[0] <= radius_px <= RADII_PX[1]:
         raise InputError(f"the radius is {radius_px} pixels; expected {RADII_PX[0]} to 20")
     if z_step_nm is not None and not 0 < z_step_nm <= 10_000:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable, written_whole
+from deepstorm.files import check_named, check_outputs, written_whole
 from deepstorm.io.images import write_image, write_preview
 from deepstorm.io.localizations import files_of_table, localization_stream
 from deepstorm.io.movies import movie_stream
@@ -50,7 +50,7 @@ class Outputs:
     @classmethod
     def beside(cls, image: str | os.PathLike[str], *, time_lapse: bool = False) -> Outputs:
         """Return all files, named after the image; the time lapse only where it is asked for."""
-        path = Path(image)
+        path = check_named(image)
         stem = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome"))
         return cls(
             image=path,
@@ -60,8 +60,16 @@ class Outputs:
             time_lapse=stem.with_name(stem.name + "_windows.tif") if time_lapse else None,
         )
 
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse files that may not be written, before any work is done."""
+    def check(self, *, overwrite: bool, inputs: Iterable[object] = ()) -> None:
+        """Refuse files that may not be written, before any work is done.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether existing files may be replaced.
+        inputs : iterable
+            What is read, and so may not be replaced.
+        """
         tiff = (".tif", ".tiff")
         for path, suffixes in (
             (self.image, tiff),
@@ -72,13 +80,7 @@ class Outputs:
                 raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
         pictures = [self.image, self.preview, self.time_lapse]
         written = [*pictures, self.record, *files_of_table(self.localizations)]
-        paths = [
-            check_writable(path, overwrite=overwrite).absolute()
-            for path in written
-            if path is not None
-        ]
-        if len(set(paths)) < len(paths):
-            raise InputError("two of the outputs have the same name; give each its own")
+        check_outputs(written, overwrite=overwrite, inputs=inputs)
 
     def write(self, result: Reconstruction, *, overwrite: bool) -> None:
         """Write what is known at the end: image, preview and record."""

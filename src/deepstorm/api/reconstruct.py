@@ -112,7 +112,7 @@ def reconstruct(
     """
     began = time.perf_counter()
     if outputs is not None:
-        outputs.check(overwrite=overwrite)
+        outputs.check(overwrite=overwrite, inputs=[movie, network])
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         if pixel_size_nm is None and known is not None:
             pixel_size_nm = known.pixel_size_nm

@@ -13,11 +13,16 @@ import numpy.typing as npt
 from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.config import read_settings, validated
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable
+from deepstorm.files import check_outputs
 from deepstorm.io.images import read_image
-from deepstorm.io.localizations import read_localizations, write_localizations
+from deepstorm.io.localizations import (
+    files_of_table,
+    read_localizations,
+    write_localizations,
+)
 from deepstorm.io.movies import write_movie
 from deepstorm.simulation.image_scene import ImageScene
+from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 
@@ -110,10 +115,10 @@ def simulate(
         If a setting cannot be used or a file not be written.
     """
     chosen = settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
+    check_outputs(
+        [movie, *files_of_table(truth)], overwrite=overwrite, inputs=[settings, *_files_of(chosen)]
+    )
     chosen = with_image_read(with_psf_read(chosen))
-    for path in (movie, truth):
-        if path is not None:
-            check_writable(path, overwrite=overwrite)
     decided = simulate_movie(chosen, np.random.default_rng(seed))
     counted = _counted(decided.frames(), on_progress)
     frames = None
@@ -130,6 +135,12 @@ def simulate(
             overwrite=overwrite,
         )
     return Simulation(decided.truth, frames)
+
+
+def _files_of(settings: SimulationSettings) -> list[str]:
+    """Return the files that settings name."""
+    parts = (settings.scene, settings.psf)
+    return [part.path for part in parts if isinstance(part, ImageScene | MeasuredPsf)]
 
 
 def with_image_read(settings: SimulationSettings) -> SimulationSettings:

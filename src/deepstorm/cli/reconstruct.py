@@ -25,6 +25,7 @@ from deepstorm.cli.options import (
 )
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
 from deepstorm.errors import InputError
+from deepstorm.files import check_named
 
 if TYPE_CHECKING:
     from deepstorm.api.outputs import Outputs
@@ -115,6 +116,7 @@ def reconstruct(
     )
     windows = _windows(window, step)
     outputs = _outputs(movie, output, localizations, preview, time_lapse=windows is not None)
+    outputs.check(overwrite=overwrite, inputs=[calibration])
     with progress("reconstructing", "frames") as update:
         result = run(
             movie,
@@ -156,7 +158,8 @@ def _outputs(
     """Return where to write: beside the movie, and beside the image, unless told otherwise."""
     from deepstorm.api.outputs import Outputs
 
-    image = image if image is not None else movie.with_name(f"{movie.stem}_deepstorm.tif")
+    if image is None:
+        image = check_named(movie).with_name(f"{movie.stem}_deepstorm.tif")
     beside = Outputs.beside(image, time_lapse=time_lapse)
     return replace(
         beside,

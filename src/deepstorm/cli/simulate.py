@@ -9,6 +9,7 @@ import typer
 
 from deepstorm.cli.options import AsJson, Overwrite
 from deepstorm.cli.terminal import print_figures, progress
+from deepstorm.files import check_named, check_outputs
 
 
 def simulate(
@@ -34,10 +35,11 @@ def simulate(
     from deepstorm.api.simulate import simulate as run
     from deepstorm.api.simulate import simulation_settings
 
+    table = truth or check_named(movie).with_name(f"{movie.stem}_truth.csv")
+    check_outputs([movie, table], overwrite=overwrite, inputs=[settings, positions])
     chosen = simulation_settings(
         settings, frames=frames, density_per_um2=density, positions=positions
     )
-    table = truth if truth is not None else movie.with_name(f"{movie.stem}_truth.csv")
     with progress("simulating", "frames") as update:
         result = run(
             chosen,

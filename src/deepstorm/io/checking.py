@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
+from deepstorm.files import check_named
 
 MAX_FRAME_PIXELS = 2**28
 """More pixels than any camera frame or super-resolution image has: a header beyond it is wrong."""
@@ -23,9 +24,7 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     InputError
         If it is missing, a folder, a device or pipe, not readable, or empty.
     """
-    file = Path(path)
-    if file.is_dir():
-        raise InputError(f"'{file}' is a folder; give the name of a file")
+    file = check_named(path)
     if not file.exists():
         raise InputError(f"the file '{file}' does not exist; check its name and folder")
     if not file.is_file():

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable, written_whole
+from deepstorm.files import check_outputs, written_whole
 from deepstorm.io.checking import existing_file
 from deepstorm.io.decode_table import Decode
-from deepstorm.io.picasso import HDF5_SIGNATURE, Picasso
+from deepstorm.io.picasso import HDF5_SIGNATURE, Picasso, picasso_libraries
 from deepstorm.io.table_formats import (
     Challenge,
     Challenge2013,
@@ -135,12 +135,23 @@ def write_localizations(
         text.write(partial, localizations, options)
 
 
-def files_of_table(path: Path | None) -> list[Path]:
-    """Return the files that a table of this name consists of; none for no table."""
+def files_of_table(path: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the files that a table of this name will consist of; none for no table.
+
+    Raises
+    ------
+    MissingExtraError
+        If the table could not be written because an extra is not installed.
+    InputError
+        If the name does not tell the format.
+    """
     if path is None:
         return []
-    is_picasso = _BY_SUFFIX.get(path.suffix.lower()) == Picasso.name
-    return [path, path.with_suffix(".yaml")] if is_picasso else [path]
+    file = Path(path)
+    if _chosen_format(file, None) != Picasso.name:
+        return [file]
+    picasso_libraries()
+    return [file, file.with_suffix(".yaml")]
 
 
 @contextlib.contextmanager
@@ -166,7 +177,7 @@ def localization_stream(
         with written_whole(path, overwrite=overwrite) as partial:
             yield _Appender(partial)
         return
-    check_writable(path, overwrite=overwrite)
+    check_outputs(files_of_table(path), overwrite=overwrite)
     parts: list[Localizations] = []
     yield parts.append
     write_localizations(

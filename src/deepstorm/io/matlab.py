@@ -36,7 +36,8 @@ def read_matrix(file: Path) -> npt.NDArray[Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "matrix.npy"
-        command = [sys.executable, "-m", __name__, str(file), str(copy)]
+        # Without -P a numpy.py in the working folder would be run in place of NumPy.
+        command = [sys.executable, "-P", "-m", __name__, str(file), str(copy)]
         try:
             done = subprocess.run(  # noqa: S603 - our own module, no shell
                 command, capture_output=True, encoding="utf-8", timeout=_TIMEOUT_S, check=False

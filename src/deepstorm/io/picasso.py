@@ -91,7 +91,7 @@ class Picasso:
         InputError
             If the pixel size is missing or a file may not be written.
         """
-        h5py, yaml = _libraries()
+        h5py, yaml = picasso_libraries()
         pixel_nm = needed_pixel_size(options.pixel_size_nm, "Picasso counts in camera pixels")
         table = _table(localizations, pixel_nm)
         info = _info(localizations, pixel_nm, options.shape)
@@ -104,7 +104,14 @@ class Picasso:
             notes.write_text(yaml.safe_dump_all(info, sort_keys=False), encoding="utf-8")
 
 
-def _libraries() -> tuple[Any, Any]:
+def picasso_libraries() -> tuple[Any, Any]:
+    """Return the modules h5py and yaml.
+
+    Raises
+    ------
+    MissingExtraError
+        If one of them is not installed.
+    """
     try:
         import h5py
         import yaml
@@ -115,7 +122,7 @@ def _libraries() -> tuple[Any, Any]:
 
 def _read_info(path: Path) -> dict[str, Any]:
     """Read all documents of a YAML file into one mapping; earlier documents count for more."""
-    _, yaml = _libraries()
+    _, yaml = picasso_libraries()
     text = _description(existing_file(path))
     try:
         documents = [entry for entry in yaml.safe_load_all(text) if isinstance(entry, dict)]
@@ -146,7 +153,7 @@ def _pixel_size(info: Mapping[str, Any]) -> float | None:
 
 
 def _read_locs(path: Path) -> dict[str, npt.NDArray[Any]]:
-    h5py, _ = _libraries()
+    h5py, _ = picasso_libraries()
     try:
         with h5py.File(path, "r") as file:
             dataset = _locs_dataset(file, path.name)
