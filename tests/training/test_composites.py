@@ -95,8 +95,10 @@ def test_the_field_can_be_divided_instead() -> None:
     made = source(changed(split="field", validation_fraction=0.4))
     training = np.concatenate([made.training.first, made.training.others])
     validation = np.concatenate([made.validation.first, made.validation.others])
-    assert training[:, 2].max() + SIDE <= validation[:, 2].min()
+    end, start = training[:, 2].max() + SIDE, validation[:, 2].min()
     assert validation[:, 2].max() == 50 - SIDE
+    x_px, radius_px = made.material.emitters.x_nm / PIXEL_NM, made.material.radius_px
+    assert not ((x_px - radius_px < end) & (x_px + radius_px > start)).any()
     assert len(set(validation[:, 0].tolist()) & set(training[:, 0].tolist())) > 20
 
 
@@ -352,7 +354,7 @@ def test_frames_that_cannot_be_used_are_refused(spoil: object, words: str) -> No
 def test_frames_must_hold_the_regions() -> None:
     with pytest.raises(InputError, match="no side shorter than the regions of 44 pixels"):
         changed(region_px=44).prepare(PhotonScaling(), 8, 0, sparse())
-    with pytest.raises(InputError, match="a field at least 56 pixels long"):
+    with pytest.raises(InputError, match="a field at least 64 pixels long"):
         changed(region_px=28, split="field").prepare(PhotonScaling(), 8, 0, sparse())
 
 

@@ -149,7 +149,7 @@ class CompositeExamples(Settings):
         material = prepare_material(sparse, self.spot_radius_px)
         rng = np.random.default_rng([seed, REGIONS])
         parts = divided(
-            material.light.shape,
+            material,
             self.region_px,
             self.validation_fraction,
             rng,

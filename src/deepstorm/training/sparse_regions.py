@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -54,14 +55,16 @@ class Pool:
 
 
 def divided(
-    shape: tuple[int, ...], side: int, fraction: float, rng: np.random.Generator, *, by_field: bool
+    material: Material, side: int, fraction: float, rng: np.random.Generator, *, by_field: bool
 ) -> tuple[Part, Part]:
     """Return the parts for training and for validation.
 
+    Where the field is divided, a strip of twice the spot radius belongs to neither part, so that no
+    emitter has light in both.
+
     Parameters
     ----------
-    shape : tuple of int
-        (frame, y, x).
+    material : Material
     side : int
         Of a region, in camera pixels.
     fraction : float
@@ -75,21 +78,33 @@ def divided(
     InputError
         If the frames are too few or too small for that.
     """
-    count, *sides = shape
-    longest = max(sides)
-    enough = longest >= 2 * side if by_field else count >= 2
+    count, *sides = material.light.shape
+    strip = ceil(2 * material.radius_px)
+    needed = 2 * side + strip
+    enough = max(sides) >= needed if by_field else count >= 2
     if not enough or min(sides) < side:
-        least = f"a field at least {2 * side} pixels long" if by_field else "at least 2 frames"
+        field_size = f"a field at least {needed} pixels long (two regions, two spot radii apart)"
+        least = field_size if by_field else "at least 2 frames"
         raise InputError(
             f"the sparse frames are {count} of {sides[0]} × {sides[1]} pixels; expected {least}, "
             f"and no side shorter than the regions of {side} pixels"
         )
-    if not by_field:
-        held_back = min(max(round(fraction * count), 1), count - 1)
-        order = rng.permutation(count)
-        return Part(np.sort(order[held_back:])), Part(np.sort(order[:held_back]))
-    cut = longest - min(max(round(fraction * longest), side), longest - side)
-    frames, before, after = np.arange(count), slice(0, cut), slice(cut, longest)
+    if by_field:
+        return _divided_field(material.light.shape, side, strip, fraction)
+    held_back = min(max(round(fraction * count), 1), count - 1)
+    order = rng.permutation(count)
+    return Part(np.sort(order[held_back:])), Part(np.sort(order[:held_back]))
+
+
+def _divided_field(
+    shape: tuple[int, ...], side: int, strip: int, fraction: float
+) -> tuple[Part, Part]:
+    """Divide the field along its longer side, a strip between the parts left out."""
+    count, *sides = shape
+    longest = max(sides)
+    held_back = min(max(round(fraction * longest), side), longest - side - strip)
+    cut = longest - held_back
+    frames, before, after = np.arange(count), slice(0, cut - strip), slice(cut, longest)
     if sides[0] == longest:
         return Part(frames, rows=before), Part(frames, rows=after)
     return Part(frames, columns=before), Part(frames, columns=after)
