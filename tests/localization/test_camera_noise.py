@@ -87,8 +87,11 @@ def test_the_fourth_cumulant_is_that_of_the_camera(exposed):
     ("values", "message"),
     [
         ({"adu_per_photon": 0.0}, "adu_per_photon"),
+        ({"adu_per_photon": float("inf")}, "adu_per_photon must be finite"),
         ({"read_variance": np.array([[1.0, -1.0]])}, "read_variance"),
+        ({"read_variance": np.array([[1.0, np.inf]])}, "read_variance must be finite"),
         ({"excess_factor": 0.5}, "excess factor"),
+        ({"excess_factor": float("inf")}, "excess factor is inf"),
         ({"zero_adu": float("nan")}, "zero_adu"),
     ],
 )

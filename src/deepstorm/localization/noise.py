@@ -46,9 +46,12 @@ class CameraNoise:
 
     def __post_init__(self) -> None:
         for name, least in (("adu_per_photon", 1e-12), ("read_variance", 0.0)):
-            if not np.all(np.asarray(getattr(self, name)) >= least):
-                raise InputError(f"the camera's {name} must be {least:g} or more everywhere")
-        if not self.excess_factor >= 1:
+            values = np.asarray(getattr(self, name))
+            if not np.all((values >= least) & np.isfinite(values)):
+                raise InputError(
+                    f"the camera's {name} must be finite and {least:g} or more everywhere"
+                )
+        if not 1 <= self.excess_factor < np.inf:
             raise InputError(
                 f"the camera's excess factor is {self.excess_factor}; at least 1 is expected, and "
                 "2 for an EMCCD"
