@@ -74,6 +74,11 @@ class EmccdCamera(Settings):
     ``n = qe · photons + spurious`` the mean is ``offset + n · em_gain / electrons_per_adu`` and the
     variance ``2 n · (em_gain / electrons_per_adu)² + (read_noise_e / electrons_per_adu)²``.
 
+    That excess noise is the limit of high gain, which real registers reach to a few per cent from a
+    gain of some tens on (Robbins and Hadwen, IEEE Trans. Electron Devices 50, 1227, 2003); it does
+    not fall with ``em_gain``. A camera whose multiplication is off is an :class:`ScmosCamera`
+    without spreads.
+
     Parameters
     ----------
     quantum_efficiency : float
