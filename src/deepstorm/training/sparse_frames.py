@@ -37,7 +37,7 @@ UNEXPLAINED = 5.5
 LEAST_DARK_SHARE = 0.02
 PROFILE_STEP_PX = 0.5
 MOST_SPOTS = 1000
-# From a standard deviation of a normal distribution to its median absolute deviation.
+# From the median absolute deviation of a normal distribution to its standard deviation.
 MAD_TO_SIGMA = 1.4826
 
 
