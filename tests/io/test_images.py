@@ -17,6 +17,7 @@ from PIL import Image
 from deepstorm.errors import InputError
 from deepstorm.io import matlab
 from deepstorm.io.images import comparison_picture, read_image, write_image, write_preview
+from deepstorm.io.tiff import TiffMovie
 
 IMAGE = np.random.default_rng(0).gamma(0.3, 2.0, (48, 64)).astype(np.float32)
 
@@ -386,3 +387,19 @@ def test_the_published_reconstruction(reference_data: Path) -> None:
     assert image.shape == (512, 512)
     assert image.dtype == np.float32
     assert size is None
+
+
+@pytest.mark.parametrize(("dpi", "expected"), [(300, None), (1200, None), (25.4e6 / 9000, 9000.0)])
+def test_the_resolution_of_print_is_no_pixel_size(
+    dpi: float, expected: float | None, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "i.tif", IMAGE, resolution=(dpi, dpi), resolutionunit="INCH")
+    assert read_image(tmp_path / "i.tif")[1] == pytest.approx(expected)
+
+
+def test_an_image_may_be_larger_than_any_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TiffMovie.__init__, "__kwdefaults__", {"most_pixels": 100})
+    write_image(tmp_path / "i.tif", IMAGE, 12.5)
+    np.testing.assert_array_equal(read_image(tmp_path / "i.tif")[0], IMAGE)

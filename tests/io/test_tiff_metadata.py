@@ -177,3 +177,21 @@ def test_a_description_without_sense_is_passed_over(description: str, tmp_path: 
     with open_movie(tmp_path / "m.tif") as movie:
         assert movie.shape == FRAMES.shape
         assert movie.pixel_size_nm is None
+
+
+def test_a_later_file_of_an_ome_movie_names_the_first(tmp_path: Path) -> None:
+    xml = '<OME UUID="urn:uuid:1"><BinaryOnly UUID="u" MetadataFile="first.ome.tif"/></OME>'
+    tifffile.imwrite(
+        tmp_path / "m.tif", FRAMES, photometric="minisblack", description=xml, metadata=None
+    )
+    with pytest.raises(InputError, match=r"one of several files .*'first\.ome\.tif' describes"):
+        open_movie(tmp_path / "m.tif")
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7, 1), (1, 6, 7, 1)])
+def test_a_last_axis_of_one_sample_is_none(shape: tuple[int, ...], tmp_path: Path) -> None:
+    frames = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "m.tif", frames, truncate=True, photometric="minisblack")
+    with open_movie(tmp_path / "m.tif") as movie:
+        assert movie.shape == shape[:3]
+        np.testing.assert_array_equal(movie.read(0, shape[0]), frames.reshape(shape[:3]))

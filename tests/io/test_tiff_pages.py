@@ -96,6 +96,14 @@ def test_announced_frames_that_are_not_there(kind: str, announced: int, tmp_path
         open_movie(tmp_path / "m.tif")
 
 
+@pytest.mark.parametrize("compression", [1, 8])
+def test_a_page_that_was_never_written(compression: int, tmp_path: Path) -> None:
+    blank = {"t259": (3, 1, compression), "t273": (4, 1, 0), "t279": (4, 1, 0)}
+    (tmp_path / "m.tif").write_bytes(_page(**(HONEST | blank)) + bytes(128))
+    with pytest.raises(InputError, match=r"frame 0 .* never written"):
+        open_movie(tmp_path / "m.tif")
+
+
 def test_a_tiff_file_without_pages(tmp_path: Path) -> None:
     (tmp_path / "m.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 0))
     with pytest.raises(InputError, match="holds no images"):

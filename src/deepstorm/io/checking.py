@@ -13,7 +13,10 @@ from deepstorm.errors import InputError
 from deepstorm.files import check_named
 
 MAX_FRAME_PIXELS = 2**28
-"""More pixels than any camera frame or super-resolution image has: a header beyond it is wrong."""
+"""More pixels than any camera frame has: the header of a movie beyond it is wrong."""
+
+MAX_IMAGE_PIXELS = 2**32
+"""More pixels than any super-resolution image has."""
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import (
+    MAX_IMAGE_PIXELS,
     existing_file,
     require_numbers,
     require_pixel_size,
@@ -144,7 +145,7 @@ def _as_float(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _read_tiff(file: Path) -> tuple[npt.NDArray[Any], float | None]:
-    with TiffMovie(file, credible_nm=IMAGE_PIXELS_NM) as movie:
+    with TiffMovie(file, credible_nm=IMAGE_PIXELS_NM, most_pixels=MAX_IMAGE_PIXELS) as movie:
         if movie.shape[0] != 1:
             raise InputError(f"'{file.name}' holds {movie.shape[0]} frames; expected one image")
         return movie.read(0, 1)[0], movie.pixel_size_nm

@@ -6,6 +6,7 @@ its caller then says that the file is damaged.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
-from deepstorm.io.checking import MAX_FRAME_PIXELS
+from deepstorm.io.checking import MAX_IMAGE_PIXELS
 
 _NUMBERS = frozenset(
     ["double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -69,11 +70,9 @@ def _load(file: Path) -> npt.NDArray[Any]:
 
 
 def _only_matrix(contents: Sequence[tuple[str, tuple[int, ...], str]], name: str) -> str:
-    """Return the name of the only matrix among the variables; a 1 × 1 matrix is a number."""
+    """Return the name of the only matrix among the variables."""
     matrices = [
-        variable
-        for variable, shape, kind in contents
-        if kind in _NUMBERS and len(shape) == 2 and 1 < min(shape) <= MAX_FRAME_PIXELS
+        variable for variable, shape, kind in contents if kind in _NUMBERS and _is_matrix(shape)
     ]
     if len(matrices) != 1:
         found = ", ".join(f"{variable} {shape}" for variable, shape, _ in contents) or "nothing"
@@ -82,6 +81,11 @@ def _only_matrix(contents: Sequence[tuple[str, tuple[int, ...], str]], name: str
             f"{found}"
         )
     return matrices[0]
+
+
+def _is_matrix(shape: tuple[int, ...]) -> bool:
+    """Whether a variable can be an image; one row or column is a number or a list of them."""
+    return len(shape) == 2 and min(shape) > 1 and math.prod(shape) <= MAX_IMAGE_PIXELS
 
 
 def _main(source: str, copy: str) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
-from deepstorm.io.checking import existing_file, require_finite
+from deepstorm.io.checking import MAX_FRAME_PIXELS, existing_file, require_finite
 from deepstorm.io.closing import ClosesItself
 from deepstorm.io.tiff_metadata import (
     CAMERA_PIXELS_NM,
@@ -40,6 +40,8 @@ class TiffMovie(ClosesItself):
         The file. It stays open until :meth:`close`.
     credible_nm : tuple of float, optional
         Pixel sizes outside these limits are taken for meaningless and reported as None.
+    most_pixels : int, optional
+        A header that claims larger frames is taken for damaged.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class TiffMovie(ClosesItself):
         path: str | os.PathLike[str],
         *,
         credible_nm: tuple[float, float] = CAMERA_PIXELS_NM,
+        most_pixels: int = MAX_FRAME_PIXELS,
     ) -> None:
         file = existing_file(path)
         self.name = file.name
@@ -63,7 +66,7 @@ class TiffMovie(ClosesItself):
         except OSError as error:
             raise InputError(f"the file '{file}' cannot be opened: {error}") from error
         try:
-            self._table = read_page_table(self._handle, self.name)
+            self._table = read_page_table(self._handle, self.name, most_pixels)
             metadata = read_stack_metadata(self._table, self.name)
             self._offsets = _frame_offsets(self._table, metadata, self.name)
             self._decoder = self._open_decoder()

@@ -20,8 +20,8 @@ from deepstorm.io.tiff_pages import PageTable
 CAMERA_PIXELS_NM = (10.0, 1000.0)
 """Between these lie the pixels of every camera behind a single-molecule microscope."""
 
-IMAGE_PIXELS_NM = (0.1, 100_000.0)
-"""Between these lie the pixels of an image that this package may have to read."""
+IMAGE_PIXELS_NM = (0.1, 10_000.0)
+"""Between these lie the pixels of an image of a sample; those of a page for print are larger."""
 
 _NM_PER_UNIT = {
     "nm": 1.0,
@@ -148,6 +148,12 @@ def _ome(table: PageTable, name: str) -> StackMetadata:
             f"'{name}' is one of {len(files)} files of one OME-TIFF movie "
             f"({', '.join(files[:3])}, …); join them into one file, for instance with Fiji"
         )
+    described = re.search(r'<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile="([^"]*)"', table.description)
+    if described:
+        raise InputError(
+            f"'{name}' is one of several files of one OME-TIFF movie, which "
+            f"'{described[1]}' describes; join them into one file, for instance with Fiji"
+        )
     if len(images) > 1:
         raise InputError(f"'{name}' holds {len(images)} OME images; save the one movie on its own")
     if not images:
@@ -186,7 +192,10 @@ def _shaped(table: PageTable, name: str) -> StackMetadata:
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         shape, names = [], ""
     size = _from_tags(table, _NM_PER_RESOLUTION_UNIT)
-    if shape[-2:] != [table.layout.height, table.layout.width] or len(names) != len(shape):
+    frame = [table.layout.height, table.layout.width]
+    while shape[-1:] == [1] and shape[-2:] != frame:  # the samples of a pixel, of which it has one
+        shape, names = shape[:-1], names[:-1]
+    if shape[-2:] != frame or len(names) != len(shape):
         return StackMetadata(pixel_size_nm=size)
     # Unnamed axes may repeat a letter; numbering them keeps each apart.
     axes = {

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
-from deepstorm.io.checking import MAX_FRAME_PIXELS
 from deepstorm.io.tiff_directory import ByteOrder, DirectoryReader, Entry
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
@@ -113,8 +112,16 @@ class PageTable:
     file_bytes: int
 
 
-def read_page_table(handle: BinaryIO, name: str) -> PageTable:
+def read_page_table(handle: BinaryIO, name: str, most_pixels: int) -> PageTable:
     """Read the page table of an open TIFF file and check it against the file's size.
+
+    Parameters
+    ----------
+    handle : binary file
+    name : str
+        What the file is called in messages.
+    most_pixels : int
+        A header that claims larger frames is not believed.
 
     Raises
     ------
@@ -130,7 +137,7 @@ def read_page_table(handle: BinaryIO, name: str) -> PageTable:
     for index, tags in enumerate(reader.directories()):
         if layout is None:
             first, layout = tags, _layout(reader, tags)
-            _check_layout(layout, name)
+            _check_layout(layout, name, most_pixels)
         elif not _same_entries(first, tags):
             _check_same(layout, _layout(reader, tags), index, name)
         offset, in_one_run = _pixels(reader, tags, layout, index, name)
@@ -201,14 +208,14 @@ def _layout(reader: DirectoryReader, tags: dict[int, Entry]) -> Layout:
     return Layout(**values)
 
 
-def _check_layout(layout: Layout, name: str) -> None:
+def _check_layout(layout: Layout, name: str, most_pixels: int) -> None:
     pixels = layout.height * layout.width
     if pixels == 0:
         raise InputError(f"'{name}' has frames without pixels ({layout.height} × {layout.width})")
-    if pixels > MAX_FRAME_PIXELS:
+    if pixels > most_pixels:
         raise InputError(
-            f"'{name}' claims frames of {layout.height} × {layout.width} pixels, more than any "
-            "camera has; the file is damaged or not a movie"
+            f"'{name}' claims frames of {layout.height} × {layout.width} pixels; expected at most "
+            f"{most_pixels} of them, so that the file is damaged or not what it is taken for"
         )
     if layout.samples != 1:
         raise InputError(
@@ -255,6 +262,11 @@ def _pixels(
     if where is None or where.values < 1:
         raise InputError(f"'{name}': page {index} has no image data")
     offsets = reader.integers(where, f"the data table of frame {index}")
+    if 0 in offsets:
+        raise InputError(
+            f"'{name}' is incomplete: the pixels of frame {index} (counted from 0) were never "
+            "written; copy or export it again"
+        )
     if layout.is_stored_raw and len(offsets) == 1:
         # The byte count of a single raw strip is not needed, and some writers get it wrong.
         _check_end(offsets[0] + layout.frame_bytes, reader.file_bytes, index, name)
