@@ -77,7 +77,8 @@ class Falcon:
     2. What lies together on the grid becomes an emitter at its centre of light, and all emitters
        of a frame move freely, each fit linear in a Taylor expansion of the PSF.
     3. Between the fits, emitters that have met are joined and dim ones are dropped; the last fits
-       are free of any penalty, so that photons and places are unbiased.
+       are free of any penalty, so that photons and places are unbiased. Any that meet in these
+       are joined at their centre of light, without another fit.
 
     Parameters
     ----------
