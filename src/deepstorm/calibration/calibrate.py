@@ -18,8 +18,9 @@ from deepstorm.calibration.background import background_map, unevenness
 from deepstorm.calibration.brightness import Brightness, measure_brightness
 from deepstorm.calibration.drift import measure_drift
 from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
-from deepstorm.calibration.sample import Sample
+from deepstorm.calibration.sample import Sample, cut_patches
 from deepstorm.calibration.spectrum import Spectrum, SpectrumFit, fit_spectrum, fluctuation_spectrum
+from deepstorm.calibration.steady import covered, find_steady_spots
 from deepstorm.calibration.transfer import (
     TransferCurve,
     TransferFit,
@@ -28,6 +29,7 @@ from deepstorm.calibration.transfer import (
     transfer_curve,
 )
 from deepstorm.calibration.zero import ZeroPrior
+from deepstorm.errors import InputError
 from deepstorm.structures import Calibration, Estimate, FloatArray, IntArray
 
 DoubleArray = npt.NDArray[np.float64]
@@ -61,6 +63,11 @@ def calibrate_frames(
     Calibration
         Always usable: finite, with positive ``adu_per_photon`` and ``sigma_px``. What could not be
         measured is an assumption with a large uncertainty.
+
+    Raises
+    ------
+    InputError
+        If the zero that is known is above the counts.
     """
     return examine_frames(frames, known=known, frame_numbers=frame_numbers).calibration
 
@@ -73,6 +80,7 @@ def examine_frames(
 ) -> Examination:
     """Do as :func:`calibrate_frames`, and return the curves as well."""
     given = known if known is not None else KnownValues()
+    _check_zero(frames, given)
     numbers = frame_numbers if frame_numbers is not None else np.arange(len(frames))
     if min(frames.shape[1:]) < SMALLEST_FIELD_PX or frames.min() == frames.max():
         return assumed_examination(frames, given, numbers)
@@ -93,15 +101,16 @@ def examine_frames(
     prior = ZeroPrior.of(frames, sample, curve.darkest)
     camera = fit_transfer(curve, optics.sigma_px.value, slope, zero, rng, prior)
     sigma_px = optics.sigma_px.value
-    bright = measure_brightness(_in_photons(sample.patches, camera), sigma_px)
     scaled = (np.asarray(whole, np.float32) - np.float32(sample.level_adu)) / sample.scale_adu
     photons = _in_photons(scaled.astype(np.float32), camera)
+    blinking = covered(photons, find_steady_spots(photons, sigma_px))
+    bright = measure_brightness(cut_patches(blinking), sigma_px)
     calibration = Calibration(
         adu_per_photon=_scaled(camera.slope, sample.scale_adu),
         zero_adu=_scaled(camera.zero, sample.scale_adu, sample.level_adu),
         sigma_px=optics.sigma_px,
         background_photons=_with_camera_error(bright.background_photons, camera),
-        background_unevenness=unevenness(photons, sigma_px, bright),
+        background_unevenness=unevenness(blinking, sigma_px, bright),
         signal_photons=_with_relative_error(bright.signal_photons, camera.slope),
         density_per_px=bright.density_per_px,
         drift_px=measure_drift(photons, numbers),
@@ -113,8 +122,32 @@ def examine_frames(
     calibration = _with_noise(calibration, given)
     calibration = replace(calibration, notes=_notes(calibration, camera, given))
     return _examination(
-        calibration, sample, photons, numbers, (curve, camera), (spectrum, optics), bright
+        calibration,
+        sample,
+        photons,
+        numbers,
+        (curve, camera),
+        (spectrum, optics),
+        _background(blinking, sigma_px, bright),
     )
+
+
+def _check_zero(frames: npt.NDArray[Any], given: KnownValues) -> None:
+    """Refuse a zero above the counts: less than no light there cannot be."""
+    mean = float(frames.mean(dtype=np.float64))
+    if given.zero_adu is not None and given.zero_adu > mean + 1:
+        raise InputError(
+            f"zero_adu, the counts without light, is given as {given.zero_adu:g}, but the frames "
+            f"have only {mean:.4g} counts on average; check --zero, which is of this camera and "
+            "its settings, or leave it out"
+        )
+
+
+def _background(blinking: FloatArray, sigma_px: float, bright: Brightness) -> DoubleArray:
+    """Return the background over the field; a single number where frames are few."""
+    if len(blinking) < 2:
+        return np.full((1, 1), bright.background_photons.value)
+    return background_map(blinking, sigma_px, bright.squared_brightness.value)
 
 
 def _still(frames: npt.NDArray[Any], given: KnownValues, numbers: IntArray) -> Examination:
@@ -207,7 +240,7 @@ def _examination(
     numbers: IntArray,
     transfer: tuple[TransferCurve, TransferFit],
     optics: tuple[Spectrum, SpectrumFit],
-    bright: Brightness,
+    background: DoubleArray,
 ) -> Examination:
     """Collect the curves, in units for people."""
     curve, camera = transfer
@@ -218,8 +251,6 @@ def _examination(
         sums.sum(axis=0)[kept] / counts[kept] for sums in (curve.mean, curve.variance)
     )
     scale = sample.scale_adu
-    few = len(photons) < 2
-    level = np.full((1, 1), calibration.background_photons.value)
     per_photon = camera.slope.value**2
     return Examination(
         calibration=calibration,
@@ -235,9 +266,7 @@ def _examination(
         power=spectrum.power.mean(axis=0) / per_photon,
         model=fit.model / per_photon,
         mean_photons=photons.mean(axis=0, dtype=np.float64),
-        background=level
-        if few
-        else background_map(photons, fit.sigma_px.value, bright.squared_brightness.value),
+        background=background,
         course_photons=photons.mean(axis=(1, 2), dtype=np.float64),
         frame_numbers=numbers,
     )

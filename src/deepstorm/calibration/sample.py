@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Float32Array = npt.NDArray[np.float32]
+AnyValue = TypeVar("AnyValue", bound=np.generic)
 
 PATCH_PX = 64
 # With few frames the spread between smaller patches has to tell how certain the results are.
@@ -46,20 +47,12 @@ class Sample:
     @classmethod
     def cut(cls, frames: npt.NDArray[Any]) -> Sample:
         """Cut frames of shape (frame, y, x)."""
-        total, height, width = frames.shape
-        side = PATCH_PX if total >= FRAMES_PER_BLOCK else SMALL_PATCH_PX
-        size = min(side, height), min(side, width)
-        corners = [(y, x) for y in _starts(height, size[0]) for x in _starts(width, size[1])]
-        most = max(MAX_VALUES // (total * size[0] * size[1]), 1)
-        if len(corners) > most:
-            chosen = np.linspace(0, len(corners) - 1, most).round().astype(int)
-            corners = [corners[index] for index in chosen]
-        cut = np.stack([frames[:, y : y + size[0], x : x + size[1]] for y, x in corners])
+        cut = cut_patches(frames)
         level = float(np.median(cut))
         scale = _scale(cut)
         patches = ((cut.astype(np.float64) - level) / scale).astype(np.float32)
         step = 1.0 if frames.dtype.kind in "ui" else 0.0
-        return cls(patches, _blocks(total), level, scale, step)
+        return cls(patches, _blocks(len(frames)), level, scale, step)
 
     @property
     def frames(self) -> int:
@@ -79,6 +72,19 @@ class Sample:
             for part in parts
         ]
         return np.concatenate(centred, axis=1)
+
+
+def cut_patches(frames: npt.NDArray[AnyValue]) -> npt.NDArray[AnyValue]:
+    """Cut frames, (frame, y, x), into as many patches as are looked at, (patch, frame, y, x)."""
+    total, height, width = frames.shape
+    side = PATCH_PX if total >= FRAMES_PER_BLOCK else SMALL_PATCH_PX
+    size = min(side, height), min(side, width)
+    corners = [(y, x) for y in _starts(height, size[0]) for x in _starts(width, size[1])]
+    most = max(MAX_VALUES // (total * size[0] * size[1]), 1)
+    if len(corners) > most:
+        chosen = np.linspace(0, len(corners) - 1, most).round().astype(int)
+        corners = [corners[index] for index in chosen]
+    return np.stack([frames[:, y : y + size[0], x : x + size[1]] for y, x in corners])
 
 
 def _starts(length: int, size: int) -> list[int]:
