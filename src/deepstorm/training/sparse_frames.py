@@ -57,7 +57,8 @@ class SparseFrames:
         Camera and optics of the frames; composites are scaled by it.
     ambiguous : Localizations or ndarray of bool, shape (frame, y, x), optional
         Where there is light that the table does not explain: overlapping spots, poor fits. Bright
-        light that is in neither table is found without it.
+        light that is in neither table is found without it, unless it lies within the radius of a
+        spot that is: there the table is trusted, since spots of an aberrated PSF have light apart.
     """
 
     frames: AnyFrames
