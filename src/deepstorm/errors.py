@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class PixelSizeNeededError(InputError):
+    """A table counts in camera pixels, and nothing tells how large they are."""
+
+
 class MissingExtraError(InputError):
     """An optional dependency is not installed.
 

@@ -92,3 +92,19 @@ def test_neither_movie_nor_positions_are_replaced(tmp_path: Path) -> None:
     for movie, positions in ((path, None), (np.zeros((2, 8, 8)), path)):
         with pytest.raises(InputError, match="would replace the input"):
             measure_psf(movie, path, positions=positions, overwrite=True)
+
+
+def test_frames_may_count_from_the_end(sparse: tuple[np.ndarray, Localizations]) -> None:
+    frames, truth = sparse
+    last, same = (
+        measure_psf(frames, positions=truth, pixel_size_nm=100, frames=chosen)
+        for chosen in (slice(-3, None), slice(1, 4))
+    )
+    assert last.table() == same.table()
+
+
+def test_a_stack_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepstorm.api.measured_psf.MOST_VALUES", 4 * 32 * 32)
+    stack = np.ones((5, 32, 32))
+    with pytest.raises(InputError, match=r"5 planes of 32 × 32 pixels, too many .*--roi"):
+        measure_psf(stack, pixel_size_nm=100, z_step_nm=100)

@@ -262,3 +262,9 @@ def test_a_table_without_its_extra_is_told_first(
         reconstruct(
             movie, outputs=outputs, on_progress=lambda progress: pytest.fail("it was begun")
         )
+
+
+def test_the_record_tells_the_frames_as_they_were_counted(movie: Path) -> None:
+    assert reconstruct(movie).record["settings"]["frames"] is None
+    for frames in (slice(-2, None), slice(4, 100)):
+        assert reconstruct(movie, frames=frames).record["settings"]["frames"] == [4, 6]

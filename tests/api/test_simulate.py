@@ -125,3 +125,21 @@ def test_a_missing_extra_is_told_before_the_movie_is_made(
     with pytest.raises(InputError, match="picasso"):
         simulate(SMALL, movie=tmp_path / "movie.tif", truth=tmp_path / "truth.hdf5")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("format_name", "name"), [("picasso", "t.hdf5"), ("decode", "t.csv")])
+def test_places_are_where_their_own_table_says(format_name: str, name: str, tmp_path: Path) -> None:
+    places = Localizations(np.zeros(1, int), np.array([1300.0]), np.array([650.0]))
+    table = tmp_path / name
+    write_localizations(table, places, format=format_name, pixel_size_nm=130.0)
+    scene = simulation_settings(positions=table).scene
+    assert isinstance(scene, TableScene)
+    assert scene.positions_nm[0] == pytest.approx((1300, 650), abs=0.01)
+
+
+def test_places_without_a_pixel_size_are_in_the_simulations_own(tmp_path: Path) -> None:
+    table = tmp_path / "places.csv"
+    table.write_text('"frame","x [px]","y [px]"\n1,5,3\n')
+    scene = simulation_settings(positions=table).scene
+    assert isinstance(scene, TableScene)
+    assert scene.positions_nm == ((500.0, 300.0),)

@@ -60,3 +60,18 @@ def test_the_psf_of_single_emitters(run: Run, tmp_path: Path) -> None:
     assert printed["sigma_nm"] == pytest.approx(110, rel=0.06)
     assert printed["psf_pixel_size_nm"] == pytest.approx(25)
     assert psf.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--z-step", "100", "--positions", "t.csv"), "--positions and --z-step can only be given"),
+        (("--psf-radius", "7"), "--psf-radius can only be given together with --psf"),
+        (("--psf", "p.tif", "-o", "c.json"), "--output cannot be given together with --psf"),
+        (("--psf", "p.tif", "--gain", "2", "--sigma", "1"), "--gain and --sigma cannot be given"),
+    ],
+)
+def test_options_that_would_do_nothing(run: Run, words: tuple[str, ...], message: str) -> None:
+    code, _, told = run("calibrate", "movie.tif", *words)
+    assert code == 1
+    assert message in told

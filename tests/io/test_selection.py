@@ -160,3 +160,11 @@ def test_a_selection_closes_its_source() -> None:
         assert not source.closed
         assert movie.read(0, 1).shape == (1, 6, 8)
     assert source.closed
+
+
+@pytest.mark.parametrize("frames", [None, slice(2, 5), slice(-3, None), slice(None, -4)])
+def test_the_numbers_of_selected_frames(frames: slice | None) -> None:
+    part = selected(frames)
+    expected = range(10)[frames if frames is not None else slice(None)]
+    assert part.frames == expected
+    np.testing.assert_array_equal(part.read(0, 1)[0], FRAMES[part.frames.start])

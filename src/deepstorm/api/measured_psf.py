@@ -82,7 +82,8 @@ def measure_psf(
     Parameters
     ----------
     movie : path-like, ndarray of shape (frame, y, x), or Movie
-        Sparse frames; with ``z_step_nm`` the same beads, one frame per plane of focus.
+        Sparse frames, of which the first 67 million pixels are looked at; with ``z_step_nm`` the
+        same beads, one frame per plane of focus.
     output : path-like, optional
         32-bit TIFF stack to write, for ``psf = { kind = "measured", path = … }``.
     positions : path-like or Localizations, optional
@@ -114,9 +115,8 @@ def measure_psf(
         raise InputError(f"the planes are {z_step_nm:g} nm apart; expected more than 0, to 10,000")
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         pixel_nm = _pixel_size(selected, pixel_size_nm)
-        count, height, width = selected.shape
-        seen = selected.read(0, min(count, max(MOST_VALUES // (height * width), 1)))
-        given = _given(positions, pixel_nm, frames, region)
+        seen = _seen(selected, is_stack=z_step_nm is not None)
+        given = _given(positions, pixel_nm, selected.frames.start, region)
     measurement = _measured(seen, given, radius_px, is_beads=z_step_nm is not None)
     step_nm = z_step_nm if len(measurement.image) > 1 else None
     psf = SampledPsf(measurement.image, cell_size_nm(pixel_nm), step_nm).centred()
@@ -134,13 +134,25 @@ def _pixel_size(movie: Movie, given_nm: float | None) -> float:
     return require_pixel_size(size_nm)
 
 
+def _seen(movie: Movie, *, is_stack: bool) -> npt.NDArray[Any]:
+    """Return as many frames as are looked at; a stack is of no use without all of its planes."""
+    count, height, width = movie.shape
+    most = max(MOST_VALUES // (height * width), 1)
+    if is_stack and count > most:
+        raise InputError(
+            f"'{movie.name}' has {count} planes of {width} × {height} pixels, too many to look at "
+            "together; choose a part with some beads by --roi"
+        )
+    return movie.read(0, min(count, most))
+
+
 _Places = tuple[IntArray, FloatArray, FloatArray]
 
 
 def _given(
     positions: PathLike | Localizations | None,
     pixel_nm: float,
-    frames: slice | None,
+    first_frame: int,
     region: Region | None,
 ) -> _Places | None:
     """Return frame, x and y in pixels of the selected part of a movie."""
@@ -149,9 +161,8 @@ def _given(
     table = positions
     if not isinstance(table, Localizations):
         table = read_localizations(table, pixel_size_nm=pixel_nm)
-    first = (frames.start or 0) if frames is not None else 0
     left, top = (region.x, region.y) if region is not None else (0, 0)
-    return table.frame - first, table.x_nm / pixel_nm - left, table.y_nm / pixel_nm - top
+    return table.frame - first_frame, table.x_nm / pixel_nm - left, table.y_nm / pixel_nm - top
 
 
 def _measured(

@@ -144,7 +144,11 @@ def reconstruct(
             record = result.record | {
                 "calibration": calibration_record(calibrations[0]),
                 "settings": _settings_record(
-                    pixel_nm, reconstructor.upsampling, frames, region, windows
+                    pixel_nm,
+                    reconstructor.upsampling,
+                    selected.frames if frames is not None else None,
+                    region,
+                    windows,
                 ),
                 "network": network_record,
                 "input": _input_record(movie, selected),
@@ -186,7 +190,7 @@ def _open_network(
 def _settings_record(
     pixel_nm: float,
     upsampling: int,
-    frames: slice | None,
+    frames: range | None,
     region: Region | None,
     windows: Windows | None,
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.config import read_settings, validated
-from deepstorm.errors import InputError
+from deepstorm.errors import InputError, PixelSizeNeededError
 from deepstorm.files import check_outputs
 from deepstorm.io.images import read_image
 from deepstorm.io.localizations import (
@@ -63,7 +63,8 @@ def simulation_settings(
     density_per_um2 : float, optional
         Emitters that are on in a frame, per µm² of the field.
     positions : path-like, optional
-        Table of localizations at whose places emitters blink, in place of the scene.
+        Table of localizations at whose places emitters blink, in place of the scene. One in camera
+        pixels of unknown size is taken to mean the simulation's.
 
     Raises
     ------
@@ -73,11 +74,19 @@ def simulation_settings(
     base = read_settings(SimulationSettings, path) if path is not None else SimulationSettings()
     given: dict[str, Any] = {"frames": frames, "density_per_um2": density_per_um2}
     if positions is not None:
-        table = read_localizations(positions, pixel_size_nm=base.pixel_size_nm)
+        table = _places(positions, base.pixel_size_nm)
         places = tuple(zip(table.x_nm.tolist(), table.y_nm.tolist(), strict=True))
         given["scene"] = {"kind": "table", "positions_nm": places}
     replaced = {name: value for name, value in given.items() if value is not None}
     return validated(SimulationSettings, base.model_dump() | replaced, "the simulation")
+
+
+def _places(positions: PathLike, pixel_size_nm: float) -> Localizations:
+    """Read a table, whose own pixel size counts for more than the one that is given."""
+    try:
+        return read_localizations(positions)
+    except PixelSizeNeededError:
+        return read_localizations(positions, pixel_size_nm=pixel_size_nm)
 
 
 def simulate(

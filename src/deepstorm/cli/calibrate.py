@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,20 @@ from deepstorm.cli.options import (
     Zero,
 )
 from deepstorm.cli.terminal import print_figures, print_json, print_table, results
+from deepstorm.errors import InputError
+
+_OPTIONS = {
+    "record": "--output",
+    "picture": "--picture",
+    "adu_per_photon": "--adu-per-photon",
+    "zero_adu": "--zero",
+    "offset_adu": "--offset",
+    "adu_per_electron": "--gain",
+    "sigma_px": "--sigma",
+    "positions": "--positions",
+    "z_step_nm": "--z-step",
+    "radius_px": "--psf-radius",
+}
 
 
 def calibrate(
@@ -48,8 +62,9 @@ def calibrate(
         typer.Option(metavar="NM", help="With --psf: frames are planes of beads, so far apart."),
     ] = None,
     psf_radius: Annotated[
-        int, typer.Option(metavar="PX", help="With --psf: how far its light is looked for.")
-    ] = 7,
+        int | None,
+        typer.Option(metavar="PX", help="With --psf: how far its light is looked for.  [7]"),
+    ] = None,
     frames: Frames = None,
     roi: Roi = None,
     overwrite: Overwrite = False,
@@ -60,38 +75,47 @@ def calibrate(
     from deepstorm.api.calibrate import calibrate as run
     from deepstorm.io.selection import Region, parse_frames
 
+    part: dict[str, Any] = {
+        "pixel_size_nm": pixel_size,
+        "frames": parse_frames(frames) if frames is not None else None,
+        "region": Region.parse(roi) if roi is not None else None,
+        "overwrite": overwrite,
+    }
+    known: dict[str, Any] = {
+        "adu_per_photon": adu_per_photon,
+        "zero_adu": zero,
+        "offset_adu": offset,
+        "adu_per_electron": gain,
+        "sigma_px": sigma,
+    }
+    of_psf = {"positions": positions, "z_step_nm": z_step, "radius_px": psf_radius}
+    _check_choice(psf, {"record": output, "picture": picture} | known, of_psf)
     if psf is not None:
         from deepstorm.api.measured_psf import measure_psf
 
-        optics = measure_psf(
-            movie,
-            psf,
-            positions=positions,
-            pixel_size_nm=pixel_size,
-            z_step_nm=z_step,
-            radius_px=psf_radius,
-            frames=parse_frames(frames) if frames is not None else None,
-            region=Region.parse(roi) if roi is not None else None,
-            overwrite=overwrite,
-        )
+        optics = measure_psf(movie, psf, **part, **_given(of_psf))
         print_figures(optics.table() | {"psf": str(psf)}, as_json=as_json, title=movie.name)
         return
-    result = run(
-        movie,
-        pixel_size_nm=pixel_size,
-        adu_per_photon=adu_per_photon,
-        zero_adu=zero,
-        offset_adu=offset,
-        adu_per_electron=gain,
-        sigma_px=sigma,
-        frames=parse_frames(frames) if frames is not None else None,
-        region=Region.parse(roi) if roi is not None else None,
-        outputs=CalibrationOutputs(record=output, picture=picture),
-        overwrite=overwrite,
-    )
+    result = run(movie, **part, **known, outputs=CalibrationOutputs(output, picture))
     if as_json:
         print_json(calibration_record(result))
         return
     print_table(calibration_table(result), movie.name)
     for note in result.notes:
-        results.print(note, style="dim", highlight=False)
+        results.print(note, style="dim", highlight=False, markup=False)
+
+
+def _check_choice(psf: Path | None, of_camera: dict[str, Any], of_psf: dict[str, Any]) -> None:
+    """Refuse options that would do nothing."""
+    names = " and ".join(_OPTIONS[name] for name in _given(of_psf if psf is None else of_camera))
+    if names and psf is None:
+        raise InputError(f"{names} can only be given together with --psf")
+    if names:
+        raise InputError(
+            f"{names} cannot be given together with --psf, which measures only the PSF"
+        )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}

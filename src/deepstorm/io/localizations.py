@@ -64,8 +64,10 @@ def read_localizations(
     Raises
     ------
     InputError
-        If the file is missing or damaged, its format is not known, a value is not a number, a
-        position is not finite, or the pixel size is needed and not known.
+        If the file is missing or damaged, its format is not known, a value is not a number, or a
+        position is not finite.
+    PixelSizeNeededError
+        If the table counts in camera pixels, and neither it nor the caller tells their size.
     """
     file = existing_file(path)
     try:

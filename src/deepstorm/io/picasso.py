@@ -60,10 +60,11 @@ class Picasso:
             If a file is missing or damaged, or the pixel size is not known.
         """
         beside = path.with_suffix(".yaml")
-        info = {} if pixel_size_nm and not beside.exists() else _read_info(beside)
+        info = _read_info(beside) if beside.exists() else {}
         pixel_nm = needed_pixel_size(
             _pixel_size(info) if pixel_size_nm is None else pixel_size_nm,
-            f"'{beside.name}' gives no Pixelsize",
+            f"'{path.name}' counts in camera pixels, and no Pixelsize stands in '{beside.name}', "
+            "which belongs beside it",
         )
         with np.errstate(all="ignore"):  # damaged numbers become infinite and are refused as such
             columns = _in_nm(_read_locs(path), pixel_nm)

@@ -99,9 +99,9 @@ class SelectedMovie(ClosesItself):
                 "give START:STOP counted from 0"
             )
         self._movie = movie
-        self._first = start
+        self._frames = range(start, stop)
         self._region = region if region is not None else Region(0, 0, width, height)
-        self.shape = (stop - start, self._region.height, self._region.width)
+        self.shape = (len(self._frames), self._region.height, self._region.width)
         self._check_region(height, width)
 
     def _check_region(self, height: int, width: int) -> None:
@@ -113,6 +113,11 @@ class SelectedMovie(ClosesItself):
                 f"the region {region.x},{region.y},{region.width},{region.height} does not lie "
                 f"within the frames of {width} × {height} pixels (width × height)"
             )
+
+    @property
+    def frames(self) -> range:
+        """Numbers of the selected frames in the whole movie."""
+        return self._frames
 
     @property
     def name(self) -> str:
@@ -142,7 +147,7 @@ class SelectedMovie(ClosesItself):
         region, count = self._region, self.shape[0]
         if not 0 <= start <= stop <= count:
             raise IndexError(f"frames {start} to {stop} are not inside a selection of {count}")
-        frames = self._movie.read(self._first + start, self._first + stop)
+        frames = self._movie.read(self._frames.start + start, self._frames.start + stop)
         return frames[:, region.y : region.y + region.height, region.x : region.x + region.width]
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.errors import InputError
+from deepstorm.errors import InputError, PixelSizeNeededError
 from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.emitter_columns import localizations_from_columns, root_mean_square
 from deepstorm.io.tables import Head, append_rows, read_numbers, write_rows
@@ -56,9 +56,20 @@ class TextFormat(Protocol):
 
 
 def needed_pixel_size(pixel_size_nm: float | None, what: str) -> float:
-    """Return the pixel size in nm, or say what it is needed for."""
+    """Return the pixel size in nm, or say what it is needed for.
+
+    Raises
+    ------
+    PixelSizeNeededError
+        If there is none.
+    InputError
+        If it is not a positive number.
+    """
     if pixel_size_nm is None:
-        raise InputError(f"{what}; give the size of a camera pixel in nm")
+        raise PixelSizeNeededError(
+            f"{what}; give the size of a camera pixel in nm, on the command line by "
+            "--camera-pixel-size"
+        )
     return require_pixel_size(pixel_size_nm)
 
 
