@@ -72,3 +72,31 @@ def test_what_is_missing_is_asked_for(truth: Localizations) -> None:
 def test_a_line_that_is_no_line(text: str) -> None:
     with pytest.raises(InputError, match="X0,Y0,X1,Y1"):
         parse_line(text)
+
+
+@pytest.mark.parametrize("pixel_size_nm", [0, -12.5, float("nan")])
+def test_a_pixel_size_that_is_none(truth: Localizations, pixel_size_nm: float) -> None:
+    with pytest.raises(InputError, match="expected a positive number"):
+        evaluate(np.ones((64, 64)), truth, pixel_size_nm=pixel_size_nm)
+
+
+def test_a_stack_is_no_image(truth: Localizations) -> None:
+    with pytest.raises(InputError, match="two axes"):
+        evaluate(np.ones((2, 64, 64)), truth, pixel_size_nm=12.5)
+
+
+def test_halves_have_the_same_scale(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, pixel_nm in (("a.tif", 12.5), ("b.tif", 12.5), ("c.tif", 25.0)):
+        write_image(tmp_path / name, rng.random((32, 32)), pixel_nm)
+    evaluate(tmp_path / "a.tif", other_half=tmp_path / "b.tif")
+    with pytest.raises(InputError, match=r"other half is 25 nm large, one of the image 12\.5 nm"):
+        evaluate(tmp_path / "a.tif", other_half=tmp_path / "c.tif")
+    evaluate(tmp_path / "a.tif", other_half=tmp_path / "c.tif", pixel_size_nm=12.5)
+
+
+def test_tables_with_tabs_are_tables(truth: Localizations, tmp_path: Path) -> None:
+    write_localizations(tmp_path / "t.csv", truth)
+    text = (tmp_path / "t.csv").read_text().replace(",", "\t")
+    (tmp_path / "t.tsv").write_text(text)
+    assert evaluate(tmp_path / "t.tsv", truth).figures()["jaccard"] == 1

@@ -14,3 +14,12 @@ def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> 
             with terminal.progress("reconstructing", "frames") as update:
                 update(30, 60, "")
         assert ("frames/s" in captured.get()) == is_terminal
+
+
+def test_names_with_brackets_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(width=100, record=True)
+    monkeypatch.setattr(terminal, "results", console)
+    with console.capture() as captured:
+        terminal.print_table({"width [nm]": "scan[cell].tif", "end[/x]": 1.0}, "scan[/cell].tif")
+    for text in ("width [nm]", "scan[cell].tif", "end[/x]", "scan[/cell].tif"):
+        assert text in captured.get()

@@ -80,7 +80,8 @@ def test_an_optional_value_may_be_missing(tmp_path: Path) -> None:
         ("<html><body>Not found</body></html>\n", "not a known table"),
         ('"frame","x [nm]"\n1,2\n', "no column for y"),
         ('"id","sigma [nm]"\n1,2\n', "no column for frame and x and y"),
-        ('"frame","x [mile]","y [nm]"\n1,2,3\n', "no column for x"),
+        ('"frame","x [mile]","y [nm]"\n1,2,3\n', r"unit of the column 'x \[mile\]'"),
+        ('"frame","x [nm]","y"\n1,2,3\n', "unit of the column 'y' is not understood"),
         ('"frame","x [nm]","x [px]","y [nm]"\n1,2,3,4\n', "two columns for x"),
         ("Ground-truth,xnano,ynano\n1,2,3\n", "no column for frame"),
     ],
@@ -96,6 +97,18 @@ def test_binary_files_are_no_tables(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(InputError):
         read_localizations(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_is_named(coding: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(("\ufeff" + HEADER + GOOD).encode(coding))
+    with pytest.raises(InputError, match="UTF-16; save it again in UTF-8"):
+        read_localizations(tmp_path / "t.csv")
+
+
+def test_a_position_in_a_known_unit_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("frame,x [mile],x [nm],y [nm]\n1,2,3,4\n")
+    assert read_localizations(tmp_path / "t.csv").x_nm.tolist() == [3.0]
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

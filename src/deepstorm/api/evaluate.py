@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.errors import InputError
+from deepstorm.evaluation.checks import checked_image
 from deepstorm.evaluation.emitters import EmitterScores, score_emitters
 from deepstorm.evaluation.images import ImageScores, RegisteredNmse, registered_nmse, score_image
 from deepstorm.evaluation.resolution import (
@@ -19,11 +21,15 @@ from deepstorm.evaluation.resolution import (
     fwhm_nm,
     line_profile,
 )
+from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.images import read_image
 from deepstorm.io.localizations import read_localizations
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 PathLike = str | os.PathLike[str]
+
+# What writers of TIFF may round off a pixel size.
+_SAME_PIXEL = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +161,13 @@ def evaluate(
         width = fwhm_nm(*line_profile(image, line[0], line[1], line_width_nm, pixel_nm))
     if other_half is not None:
         correlation = fourier_ring_correlation(
-            image, _image(other_half, pixel_size_nm)[0], pixel_nm
+            image, _half(other_half, pixel_nm, pixel_size_nm), pixel_nm
         )
     return Evaluation(scores, registered, None, width, correlation)
 
 
 def _is_table(source: object) -> bool:
-    suffixes = {".csv", ".txt", ".hdf5", ".h5"}
+    suffixes = {".csv", ".tsv", ".txt", ".hdf5", ".h5"}
     return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() in suffixes
 
 
@@ -171,15 +177,28 @@ def _table(source: PathLike | Localizations, pixel_size_nm: float | None) -> Loc
     return read_localizations(source, pixel_size_nm=pixel_size_nm)
 
 
+def _half(source: ImageSource, pixel_nm: float, given_nm: float | None) -> npt.NDArray[Any]:
+    """Return the other half, whose pixels have to be those of the first."""
+    image, other_nm = _image(source, given_nm)
+    if not math.isclose(other_nm, pixel_nm, rel_tol=_SAME_PIXEL):
+        raise InputError(
+            f"a pixel of the other half is {other_nm:g} nm large, one of the image {pixel_nm:g} "
+            "nm; give two images of the same scale"
+        )
+    return image
+
+
 def _image(source: ImageSource, given_nm: float | None) -> tuple[npt.NDArray[Any], float]:
     """Return an image and the size of its pixels."""
+    pixel_nm: float | None
     if isinstance(source, Reconstruction):
-        return source.image, source.pixel_size_nm
-    image, known_nm = (source, None) if isinstance(source, np.ndarray) else read_image(source)
-    pixel_nm = given_nm if given_nm is not None else known_nm
+        image, pixel_nm = source.image, source.pixel_size_nm
+    else:
+        image, known_nm = (source, None) if isinstance(source, np.ndarray) else read_image(source)
+        pixel_nm = given_nm if given_nm is not None else known_nm
     if pixel_nm is None:
         raise InputError(
             "the image does not say how large its pixels are; give the size of a pixel, "
             "for instance --pixel-size 12.5 (in nm)"
         )
-    return image, pixel_nm
+    return checked_image(image, "image"), require_pixel_size(pixel_nm)

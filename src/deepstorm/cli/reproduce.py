@@ -45,8 +45,6 @@ def reproduce(
     as_json: AsJson = False,
 ) -> None:
     """Make every figure and table of the paper anew, beside its numbers."""
-    from rich.markup import escape
-
     from deepstorm.paper.context import OURS, PAPERS, Context
     from deepstorm.paper.movies import data_folder
     from deepstorm.paper.reproduce import CLAIMS, PAGE
@@ -61,8 +59,7 @@ def reproduce(
     )
     findings = run(parts or ["all"], output, context, again=again)
     claims = findings[CLAIMS].tables[0].rows
-    # A unit in brackets would be read as markup.
-    shown = {escape(str(row["claim"])): _ours(row) for row in claims}
+    shown = {str(row["claim"]): _ours(row) for row in claims}
     page = {"page": str(output / PAGE)}
     if as_json:
         print_json({"claims": claims} | page)

@@ -36,14 +36,16 @@ def print_json(values: dict[str, Any]) -> None:
 
 
 def print_table(values: dict[str, Any], title: str) -> None:
-    """Print names and values in two columns."""
+    """Print names and values in two columns, as they stand: brackets are no markup."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, show_header=False)
+    table = Table(title=escape(title), show_header=False)
     table.add_column()
     table.add_column(overflow="fold")  # a path is of no use when its end is cut off
     for name, value in values.items():
-        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(escape(name), escape(shown))
     results.print(table)
 
 

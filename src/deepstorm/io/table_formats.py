@@ -107,6 +107,38 @@ def _factor(field: str, unit: str, pixel_size_nm: float | None, path: Path) -> f
     return None if field.endswith("photons") and unit not in _PHOTONS else 1.0
 
 
+def _known_columns(head: Head, pixel_size_nm: float | None) -> dict[str, Column]:
+    """Read a table and return the columns whose name and unit are known, by field."""
+    columns: dict[str, Column] = {}
+    unclear: dict[str, str] = {}
+    for cell, values in zip(head.names, read_numbers(head).T, strict=True):
+        name, unit = _name_and_unit(cell)
+        field = _MEANINGS.get(name)
+        if field is None:
+            continue
+        factor = _factor(field, unit, pixel_size_nm, head.path)
+        if factor is None:
+            unclear[field] = cell
+        elif field in columns:
+            raise InputError(f"'{head.path.name}' has two columns for {name}; keep one")
+        else:
+            columns[field] = scaled(values, factor)
+    _require_positions(columns, unclear, head.path.name)
+    return columns
+
+
+def _require_positions(
+    columns: Mapping[str, Column], unclear: Mapping[str, str], name: str
+) -> None:
+    """Refuse positions whose unit is not known, rather than say that there are none."""
+    for field in ("x_nm", "y_nm"):
+        if field in unclear and field not in columns:
+            raise InputError(
+                f"'{name}': the unit of the column '{unclear[field]}' is not understood; expected "
+                f"nm, um or px in brackets, as in '{field[0]} [nm]'"
+            )
+
+
 class _UnitHeader(ABC):
     """Tables whose header gives a name and a unit for each column; frames count from 1."""
 
@@ -120,17 +152,7 @@ class _UnitHeader(ABC):
         """Tell whether a table has this header."""
 
     def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
-        numbers = read_numbers(head)
-        columns: dict[str, Column] = {}
-        for cell, values in zip(head.names, numbers.T, strict=True):
-            name, unit = _name_and_unit(cell)
-            field = _MEANINGS.get(name)
-            factor = _factor(field, unit, pixel_size_nm, head.path) if field else None
-            if field is None or factor is None:
-                continue
-            if field in columns:
-                raise InputError(f"'{head.path.name}' has two columns for {name}; keep one")
-            columns[field] = scaled(values, factor)
+        columns = _known_columns(head, pixel_size_nm)
         sigma = [columns.pop(field, None) for field in ("sigma1_nm", "sigma2_nm")]
         if sigma[0] is not None and sigma[1] is not None:
             columns.setdefault("sigma_nm", root_mean_square(sigma[0], sigma[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from array import array
 from collections.abc import Sequence
@@ -62,8 +63,11 @@ def read_head(path: Path) -> Head:
     Raises
     ------
     InputError
-        If the file holds no table at all.
+        If the file holds no table at all, or text of two bytes a letter.
     """
+    with path.open("rb") as raw:
+        if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InputError(f"'{path.name}' is text in UTF-16; save it again in UTF-8")
     comments: list[str] = []
     lines_above = 0
     with path.open(encoding="utf-8-sig", errors="replace") as handle:
