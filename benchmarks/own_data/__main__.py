@@ -162,7 +162,7 @@ def table(rows: list[Row]) -> str:
 def percent(values: list[float | None]) -> str:
     """Return mean and standard deviation of what is known."""
     known = 100 * np.array([value for value in values if value is not None])
-    return f"{known.mean():.1f} ± {known.std():.1f}" if len(known) else "–"
+    return f"{known.mean():.1f} ± {known.std(ddof=len(known) > 1):.1f}" if len(known) else "–"
 
 
 def main() -> None:
