@@ -15,8 +15,8 @@ from deepstorm.files import check_named
 MAX_FRAME_PIXELS = 2**28
 """More pixels than any camera frame has: the header of a movie beyond it is wrong."""
 
-MAX_IMAGE_PIXELS = 2**32
-"""More pixels than any super-resolution image has."""
+MAX_IMAGE_PIXELS = 2**30
+"""Pixels of the largest super-resolution image: eightfold, of a camera of 4096 × 4096."""
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
