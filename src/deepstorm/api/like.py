@@ -164,7 +164,8 @@ def train_like(
     check_places(home, output, overwrite=overwrite)
     check_resumable(home, resume=resume, parts=(NETWORK_FOLDER, REFINER_FOLDER))
     # It may be that only one of two trainings has begun.
-    going_on = False if resume is False else None
+    course: dict[str, Any] = {"device": device, "resume": False if resume is False else None}
+    course |= {"on_step": on_step, "on_validation": on_validation}
     on_stage("looking at the movie")
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         pixel_nm = known_pixel_size(selected, pixel_size_nm)
@@ -176,25 +177,11 @@ def train_like(
     card, tuned = NetworkFile(source).card, source
     if chosen.trains_network:
         on_stage("training the network")
-        fitting = chosen.network_training(conditions, card, str(source))
-        tuned = train(
-            fitting,
-            home / NETWORK_FOLDER,
-            device=device,
-            resume=going_on,
-            on_step=on_step,
-            on_validation=on_validation,
-        )
+        of_network = chosen.network_training(conditions, card, str(source))
+        tuned = train(of_network, home / NETWORK_FOLDER, **course)
     on_stage("training its refiner")
-    best = train(
-        chosen.refiner_training(examples, card, str(tuned), str(source)),
-        home / REFINER_FOLDER,
-        device=device,
-        resume=going_on,
-        on_step=on_step,
-        on_validation=on_validation,
-        on_movie=on_movie,
-    )
+    of_refiner = chosen.refiner_training(examples, card, str(tuned), str(source))
+    best = train(of_refiner, home / REFINER_FOLDER, on_movie=on_movie, **course)
     on_stage("comparing")
     before, after = (_scores(file, examples, chosen) for file in (source, best))
     path = home / RESULT_NAME if output is None else Path(output)
@@ -234,7 +221,7 @@ def _take_folder(home: Path, subject: dict[str, Any], *, anew: bool) -> None:
     """
     path = home / SUBJECT_NAME
     home.mkdir(parents=True, exist_ok=True)
-    if anew:
+    if anew or not path.exists():
         (home / STRUCTURES_NAME).unlink(missing_ok=True)
     elif path.exists() and path.read_text(encoding="utf-8") != json.dumps(subject):
         raise InputError(
