@@ -160,9 +160,11 @@ def table(rows: list[Row]) -> str:
 
 
 def percent(values: list[float | None]) -> str:
-    """Return mean and standard deviation of what is known."""
+    """Return the mean of what is known, and its standard deviation where there are several."""
     known = 100 * np.array([value for value in values if value is not None])
-    return f"{known.mean():.1f} ± {known.std(ddof=len(known) > 1):.1f}" if len(known) else "–"
+    if len(known) < 2:
+        return f"{known[0]:.1f}" if len(known) else "–"
+    return f"{known.mean():.1f} ± {known.std(ddof=1):.1f}"
 
 
 def main() -> None:
