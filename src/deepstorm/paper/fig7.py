@@ -142,13 +142,13 @@ def _table(scores: Scores, chosen: Figure7Settings) -> Table:
         "through astigmatism, coma and scattered light that no simple simulation knows: 2 "
         f"emitters/µm², 2500 photons, read noise of 20. {chosen.sparse_frames} sparse frames, "
         f"calibrated and localized, for training; {chosen.steps} steps of 16 regions for either "
-        f"network; {chosen.seeds} sample(s). Composites: sums of other sparse frames, against "
-        "their localizations, which is the paper's test. Dense frames: exposed at once, against "
-        "the truth. Simulated: a Gaussian PSF of the width that a calibration finds, all else as "
-        "it is. Found and false: predictions and emitters paired one to one. Near one: emitters "
-        "near any prediction; near none: predictions near no emitter. The paper does not say how "
-        "it counted; its text has two emitters in one asymmetric blob, which nearness alone "
-        "forgives."
+        f"network; {chosen.seeds} sample(s). Composites: {chosen.composites} sums of other sparse "
+        "frames, against their localizations, which is the paper's test. Dense frames: exposed at "
+        "once, against the truth. Simulated: a Gaussian PSF of the width that a calibration finds, "
+        "all else as it is. Found and false: predictions and emitters paired one to one. Near one: "
+        "emitters near any prediction; near none: predictions near no emitter. The paper does not "
+        "say how it counted; its text has two emitters in one asymmetric blob, which nearness "
+        "alone forgives."
     )
     return Table("Emitters found and false positives", note, rows)
 
