@@ -249,6 +249,17 @@ def test_beginning_anew_leaves_no_older_result(
     assert not result.exists()
 
 
+def test_beginning_anew_does_not_delete_the_network_it_starts_from(
+    files: tuple[Path, Path, Simulation], tmp_path: Path
+) -> None:
+    result = train_on_own(own_settings(recipe(tmp_path), sparse=files[0]), tmp_path / "run").path
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    going_on = own_settings(recipe(tmp_path, f"start_from = '{result}'"), sparse=files[0])
+    with pytest.raises(InputError, match="would replace the input"):
+        train_on_own(going_on, tmp_path / "run", resume=False)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == kept
+
+
 def test_a_measured_psf_is_read_for_regions(tmp_path: Path) -> None:
     y, x = np.mgrid[-20:21, -20:21]
     write_psf(tmp_path / "psf.tif", np.exp(-(x**2 + y**2) / 50)[None].astype(np.float32), 25.0)

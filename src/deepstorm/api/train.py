@@ -15,13 +15,15 @@ from deepstorm.api.example_sources import example_source
 from deepstorm.api.training_record import TrainingRecord
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
-from deepstorm.files import check_writable, written_whole
+from deepstorm.files import check_outputs, check_writable, written_whole
 from deepstorm.models.checkpoint import save_network, with_refiner_of
 from deepstorm.models.devices import find_device
 from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.zoo import find_network
 from deepstorm.training.distributed import Team, joined_team
 from deepstorm.training.examples import ExampleSource
 from deepstorm.training.folder import (
+    OF_ONE_TRAINING,
     check_resumable,
     clear_training,
     initial_network,
@@ -178,6 +180,8 @@ def train(
     check_places(home, output, overwrite=overwrite)
     find_device(device)
     check_resumable(home, resume=resume)
+    if resume is False:
+        _check_start(home, chosen)
     with joined_team(device) as team:
         training, opened = _prepared(chosen, home, device, team, source, fresh=resume is False)
         record = TrainingRecord(
@@ -208,6 +212,16 @@ def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
     source = initial_network(home, start_from)
     if NetworkFile(source).card.refinement is not None:
         save_network(best, *with_refiner_of(best, source), overwrite=True)
+
+
+def _check_start(home: Path, settings: AnyTraining) -> None:
+    """Refuse to begin anew from a network that would be deleted with what is there."""
+    names = [settings.start_from]
+    if isinstance(settings, RefinementTraining):
+        names.append(settings.network)
+    inputs = [find_network(name) for name in names if name is not None]
+    there = [home / name for name in OF_ONE_TRAINING if (home / name).exists()]
+    check_outputs(there, overwrite=True, inputs=inputs)
 
 
 def check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
