@@ -13,6 +13,7 @@ from deepstorm.api.own_data import OwnTraining, held_back_loss, own_settings, tr
 from deepstorm.api.simulate import Simulation, simulate
 from deepstorm.errors import InputError
 from deepstorm.evaluation.matching import match_emitters
+from deepstorm.io.images import write_image
 from deepstorm.io.movies import open_movie
 from deepstorm.io.psf_images import write_psf
 from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
@@ -21,13 +22,14 @@ from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import ScmosCamera
+from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings
 from deepstorm.structures import Localizations
 from deepstorm.training.composites import CompositeExamples, CompositeSource
-from deepstorm.training.regions import RegionExamples
+from deepstorm.training.regions import RegionExamples, RegionSource
 from deepstorm.training.schedules import CosineSchedule
 from deepstorm.training.trainer import TrainingSettings
 
@@ -272,6 +274,23 @@ def test_a_measured_psf_is_read_for_regions(tmp_path: Path) -> None:
     source = example_source(TrainingSettings(network=TINY, examples=examples))
     assert torch.from_numpy(source.batch(0).frames).isfinite().all()
     assert source.validity()["sigma_px"][0] > 0.5
+
+
+def test_an_image_is_read_for_regions(tmp_path: Path) -> None:
+    """Emitters lie in the left half, where the image has light."""
+    image = np.zeros((48, 48), np.float32)
+    image[:, :24] = 1
+    write_image(tmp_path / "image.tif", image, PIXEL_NM)
+    scene = ImageScene(path=str(tmp_path / "image.tif"))
+    simulation = conditions(4.0, frames=4).model_copy(update={"scene": scene})
+    examples = RegionExamples(
+        simulation=simulation, region_px=16, regions_per_frame=8, min_emitters=1, batch_size=4
+    )
+    source = example_source(TrainingSettings(network=TINY, examples=examples))
+    assert isinstance(source, RegionSource)
+    emitters = source.acquisition.emitters
+    assert len(emitters) > 10
+    assert emitters.x_nm.max() <= 25 * PIXEL_NM
 
 
 @pytest.mark.parametrize(

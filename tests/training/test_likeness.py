@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.errors import InputError
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.network_file import NetworkCard
 from deepstorm.models.refinement import RefinementSettings
@@ -124,3 +125,9 @@ def test_a_refiner_goes_on_from_the_one_that_is_there(conditions: Conditions) ->
     anew = LikeSettings(from_scratch=True).refiner_training(examples, refined, "tuned", "before")
     assert anew.start_from is None
     assert LikeSettings().refiner_training(examples, card, "n", "n").start_from is None
+
+
+def test_a_movie_beyond_what_can_be_simulated_is_named(conditions: Conditions) -> None:
+    sparse = replace(conditions, local_density_per_px=Estimate(1e-7, 1e-8))
+    with pytest.raises(InputError, match="a simulation like the movie cannot be used"):
+        like(SimulatedExamples(), sparse)
