@@ -29,10 +29,10 @@ import torch
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.checkpoint import Network, NetworkCard, load_network
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
-from deepstorm.training.examples import SimulatedExamples
+from deepstorm.training.examples.simulated import SimulatedExamples
+from deepstorm.training.examples.summed_movies import MovieExamples, MovieSource
 from deepstorm.training.losses import SpikeCrossEntropyLoss
-from deepstorm.training.summed_movies import MovieExamples, MovieSource
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.network import Trainer, TrainingSettings
 
 # A stream of examples that neither trainings nor their validations draw from.
 HELD_BACK = 100

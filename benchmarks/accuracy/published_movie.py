@@ -9,7 +9,7 @@ from measuring import PIXEL_NM, Run, found_by, short_name
 from report import Row, Table, against_targets
 
 import deepstorm
-from deepstorm.io.localizations import read_localizations
+from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.structures import Localizations, Reconstruction
 
 NAME = "fig4-microtubules"

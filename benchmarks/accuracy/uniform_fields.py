@@ -10,7 +10,7 @@ from report import Row, Table, Value, against_targets
 
 import deepstorm
 from deepstorm.evaluation.position_errors import position_errors, root_mean_square
-from deepstorm.reconstruction.peaks import PeakSettings
+from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from deepstorm.api.example_sources import sparse_frames
 from deepstorm.errors import InputError
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.paper.dot_sample import UPSAMPLING, Movie, as_movie
 from deepstorm.paper.two_networks import VALIDATION_BATCHES, own_examples
-from deepstorm.training.examples import VALIDATION
-from deepstorm.training.sparse_frames import SparseFrames
+from deepstorm.training.examples.protocol import VALIDATION
+from deepstorm.training.examples.sparse_frames import SparseFrames
 
 # The header's pixel size is not credible.
 PIXEL_NM = 117.0

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import deepstorm
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.devices import may_have_gpu
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.zoo import find_network

@@ -18,7 +18,8 @@ from running import DENSITY_PER_UM2, PIXEL_NM, Run, settings
 from whole_command import Command, empty_folder, reconstruct_words
 
 import deepstorm
-from deepstorm.io.movies import open_movie, write_movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.movies.writing import write_movie
 
 SIDE_PX = 256
 FRAMES = 20_000

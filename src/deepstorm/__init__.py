@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from deepstorm.api.train import train
     from deepstorm.calibration.assumption import KnownValues
     from deepstorm.errors import InputError
-    from deepstorm.io.selection import Region
+    from deepstorm.io.movies.selection import Region
     from deepstorm.reconstruction.windows import Windows
     from deepstorm.simulation.simulator import SimulationSettings
     from deepstorm.structures import Calibration, Localizations, Reconstruction
-    from deepstorm.training.trainer import TrainingSettings
+    from deepstorm.training.network import TrainingSettings
 
 _HOMES = {
     "Calibration": "deepstorm.structures",
@@ -37,10 +37,10 @@ _HOMES = {
     "Localizations": "deepstorm.structures",
     "Outputs": "deepstorm.api.outputs",
     "Reconstruction": "deepstorm.structures",
-    "Region": "deepstorm.io.selection",
+    "Region": "deepstorm.io.movies.selection",
     "Simulation": "deepstorm.api.simulate",
     "SimulationSettings": "deepstorm.simulation.simulator",
-    "TrainingSettings": "deepstorm.training.trainer",
+    "TrainingSettings": "deepstorm.training.network",
     "Windows": "deepstorm.reconstruction.windows",
     "calibrate": "deepstorm.api.calibrate",
     "evaluate": "deepstorm.api.evaluate",

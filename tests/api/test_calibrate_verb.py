@@ -9,7 +9,7 @@ import pytest
 import deepstorm
 from deepstorm.api.calibrate import CalibrationOutputs, calibrate, calibration_record, said
 from deepstorm.errors import InputError
-from deepstorm.io.movies import write_movie
+from deepstorm.io.movies.writing import write_movie
 from deepstorm.structures import Estimate
 
 

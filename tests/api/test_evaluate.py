@@ -8,7 +8,7 @@ import pytest
 from deepstorm.api.evaluate import evaluate, parse_line
 from deepstorm.errors import InputError
 from deepstorm.io.images import write_image
-from deepstorm.io.localizations import write_localizations
+from deepstorm.io.tables.localizations import write_localizations
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 

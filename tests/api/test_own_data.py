@@ -14,7 +14,7 @@ from deepstorm.api.simulate import Simulation, simulate
 from deepstorm.errors import InputError
 from deepstorm.evaluation.matching import match_emitters
 from deepstorm.io.images import write_image
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.psf_images import write_psf
 from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
 from deepstorm.models.native import NativeNetworkSettings
@@ -28,10 +28,10 @@ from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings
 from deepstorm.structures import Localizations
-from deepstorm.training.composites import CompositeExamples, CompositeSource
-from deepstorm.training.regions import RegionExamples, RegionSource
-from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.trainer import TrainingSettings
+from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.examples.composites import CompositeExamples, CompositeSource
+from deepstorm.training.examples.regions import RegionExamples, RegionSource
+from deepstorm.training.network import TrainingSettings
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 SMALL = RefinementSettings(width=2, half_width=2, quarter_width=2)

@@ -11,7 +11,7 @@ from deepstorm.api.outputs import Outputs
 from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.simulation.simulator import SimulationSettings
 

@@ -9,8 +9,8 @@ import pytest
 from deepstorm.api.simulate import simulate, simulation_settings
 from deepstorm.errors import InputError
 from deepstorm.io.images import write_image
-from deepstorm.io.localizations import read_localizations, write_localizations
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.tables.localizations import read_localizations, write_localizations
 from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.simulation.simulator import SimulationSettings

@@ -13,7 +13,7 @@ from deepstorm.models.checkpoint import load_network
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.training.loss_log import Progress
+from deepstorm.training.course.loss_log import Progress
 
 TINY = """
 name = "tiny"

@@ -15,8 +15,8 @@ from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
-from deepstorm.training.refinement import RefinementTraining
-from deepstorm.training.trainer import TrainingSettings
+from deepstorm.training.network import TrainingSettings
+from deepstorm.training.refiner import RefinementTraining
 
 NETWORK = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 

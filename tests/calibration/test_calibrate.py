@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames, examine_frames
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
 from deepstorm.simulation.psf import GaussianPsf

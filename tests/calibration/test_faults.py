@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from deepstorm.calibration.faults import HotPixels, find_hot_pixels
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.simulation.blinking import Brightness, IndependentBlinking, SwitchingBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera
 from deepstorm.simulation.psf import GaussianPsf

@@ -11,7 +11,7 @@ import pytest
 
 from deepstorm.cli.app import main
 from deepstorm.io.images import write_image
-from deepstorm.io.localizations import write_localizations
+from deepstorm.io.tables.localizations import write_localizations
 from deepstorm.structures import Localizations, histogram_image
 
 Run = Callable[..., tuple[int, str, str]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm.io.localizations import read_localizations, write_localizations
+from deepstorm.io.tables.localizations import read_localizations, write_localizations
 
 Run = Callable[..., tuple[int, str, str]]
 

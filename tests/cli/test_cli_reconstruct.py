@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepstorm.api.simulate import simulate
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.simulation.simulator import SimulationSettings
 
 Run = Callable[..., tuple[int, str, str]]

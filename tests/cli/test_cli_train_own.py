@@ -12,7 +12,7 @@ import pytest
 
 import deepstorm.api.like
 from deepstorm.api.simulate import simulate
-from deepstorm.io.localizations import read_localizations, write_localizations
+from deepstorm.io.tables.localizations import read_localizations, write_localizations
 from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import PhotonScaling

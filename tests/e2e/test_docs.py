@@ -19,7 +19,7 @@ import deepstorm
 from deepstorm.cli.app import app
 from deepstorm.config import Settings, read_settings
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.training.trainer import TrainingSettings
+from deepstorm.training.network import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import deepstorm
-from deepstorm.training.regions import paper_simulation
+from deepstorm.training.examples.regions import paper_simulation
 
 
 def test_the_papers_network_finds_dense_emitters_where_they_are() -> None:

@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import nn
 
-from deepstorm.io.movies import open_movie, write_movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.movies.writing import write_movie
 from deepstorm.models.checkpoint import NetworkCard, load_network
 from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling

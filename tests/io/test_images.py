@@ -17,7 +17,7 @@ from PIL import Image
 from deepstorm.errors import InputError
 from deepstorm.io import matlab
 from deepstorm.io.images import comparison_picture, read_image, write_image, write_preview
-from deepstorm.io.tiff import TiffMovie
+from deepstorm.io.movies.tiff.stack import TiffMovie
 
 IMAGE = np.random.default_rng(0).gamma(0.3, 2.0, (48, 64)).astype(np.float32)
 

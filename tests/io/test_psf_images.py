@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepstorm.errors import InputError
-from deepstorm.io.movies import write_movie
+from deepstorm.io.movies.writing import write_movie
 from deepstorm.io.psf_images import read_psf, write_psf
 
 PLANES = np.random.default_rng(0).random((3, 12, 16))

@@ -9,7 +9,7 @@ import pytest
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
-from deepstorm.io.movies import ArrayMovie
+from deepstorm.io.movies.movie import ArrayMovie
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork

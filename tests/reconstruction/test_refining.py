@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepstorm.io.movies import ArrayMovie
+from deepstorm.io.movies.movie import ArrayMovie
 from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
 from deepstorm.models.refinement import RefinementSettings, Refiner

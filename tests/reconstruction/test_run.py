@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from deepstorm.errors import InputError
-from deepstorm.io.movies import ArrayMovie
+from deepstorm.io.movies.movie import ArrayMovie
 from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork

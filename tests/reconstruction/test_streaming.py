@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from deepstorm.io.movies import ArrayMovie
+from deepstorm.io.movies.movie import ArrayMovie
 from deepstorm.reconstruction import streaming
 from deepstorm.reconstruction.streaming import ahead, blocks
 

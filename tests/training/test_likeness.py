@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.calibration.inspection import Conditions, inspect_frames
 from deepstorm.errors import InputError
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.network_file import NetworkCard
 from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.scaling import PhotonScaling
-from deepstorm.models.validity import Conditions
-from deepstorm.reconstruction.inspection import inspect_frames
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Estimate
-from deepstorm.training.examples import SimulatedExamples
+from deepstorm.training.examples.simulated import SimulatedExamples
+from deepstorm.training.examples.summed_movies import MovieExamples
 from deepstorm.training.likeness import LikeSettings, like
-from deepstorm.training.summed_movies import MovieExamples
 
 SIGMA_PX, PHOTONS, BACKGROUND = 1.2, 1500.0, 30.0
 

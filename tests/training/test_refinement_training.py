@@ -19,17 +19,17 @@ from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.refinement import RefinementSettings
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
-from deepstorm.training.crops import Crops
-from deepstorm.training.folder import BEST_NAME, STATE_NAME
-from deepstorm.training.loss_log import LOSSES_NAME, Progress
+from deepstorm.training.course.folder import BEST_NAME, STATE_NAME
+from deepstorm.training.course.loss_log import LOSSES_NAME, Progress
+from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.examples.crops import Crops
+from deepstorm.training.examples.summed_movies import MovieExamples
 from deepstorm.training.losses import relative_squared_error
-from deepstorm.training.refinement import (
+from deepstorm.training.refiner import (
     MOVIES_FOLDER,
     RefinementTrainer,
     RefinementTraining,
 )
-from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.summed_movies import MovieExamples
 
 NEVER_S, ALWAYS_S = 1e9, 1e-9
 NETWORK = NativeNetworkSettings(width=4, deep_width=8, upsampling=4)
@@ -168,7 +168,7 @@ def test_a_training_that_has_used_its_time_is_complete(
     timed = settings.model_copy(update={"time_budget_s": 3600.0, "patience": 2})
     best = trainer(timed, tmp_path).run()
     late = property(lambda pace: 3601.0)
-    monkeypatch.setattr("deepstorm.training.pace.Pace.used_s", late)
+    monkeypatch.setattr("deepstorm.training.course.pace.Pace.used_s", late)
     steps: list[int] = []
     assert trainer(timed, tmp_path).run(on_step=lambda step, _: steps.append(step)) == best
     assert steps == []

@@ -19,18 +19,14 @@ from deepstorm.models.deepstorm import DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.training.examples import (
-    TRAINING,
-    Batch,
-    ExampleSource,
-    SimulatedExamples,
-)
-from deepstorm.training.folder import BEST_NAME, STATE_NAME, save_state
-from deepstorm.training.loss_log import LOSSES_HEADER, LOSSES_NAME, Progress
+from deepstorm.training.course.folder import BEST_NAME, STATE_NAME, save_state
+from deepstorm.training.course.loss_log import LOSSES_HEADER, LOSSES_NAME, Progress
+from deepstorm.training.course.schedules import CosineSchedule, PlateauSchedule
+from deepstorm.training.examples.protocol import TRAINING, Batch, ExampleSource
+from deepstorm.training.examples.regions import RegionExamples
+from deepstorm.training.examples.simulated import SimulatedExamples
 from deepstorm.training.losses import BlurredSpikesLoss
-from deepstorm.training.regions import RegionExamples
-from deepstorm.training.schedules import CosineSchedule, PlateauSchedule
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.network import Trainer, TrainingSettings
 
 NEVER_S, ALWAYS_S = 1e9, 1e-9
 
@@ -190,7 +186,7 @@ def test_a_training_killed_while_it_saves_ends_as_an_unbroken_one(
             raise Killed
         save_state(*arguments)
 
-    monkeypatch.setattr("deepstorm.training.loop.save_state", save_or_die)
+    monkeypatch.setattr("deepstorm.training.course.loop.save_state", save_or_die)
     with pytest.raises(Killed):
         trainer(settings, tmp_path).run()
     assert len(losses_of(tmp_path)) == 3

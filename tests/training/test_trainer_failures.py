@@ -10,17 +10,12 @@ from deepstorm.errors import InputError
 from deepstorm.models.deepstorm import DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import Scaling
-from deepstorm.training.examples import (
-    TRAINING,
-    VALIDATION,
-    Batch,
-    SimulatedExamples,
-    SimulatedSource,
-)
-from deepstorm.training.folder import STATE_NAME
-from deepstorm.training.regions import RegionExamples
-from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.course.folder import STATE_NAME
+from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.examples.protocol import TRAINING, VALIDATION, Batch
+from deepstorm.training.examples.regions import RegionExamples
+from deepstorm.training.examples.simulated import SimulatedExamples, SimulatedSource
+from deepstorm.training.network import Trainer, TrainingSettings
 
 SIMULATED = SimulatedExamples(patch_px=16, scenes=2, frames_per_scene=1)
 SETTINGS = TrainingSettings(

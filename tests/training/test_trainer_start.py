@@ -16,8 +16,8 @@ from deepstorm.models.deepstorm import DeepStormNetworkSettings
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.models.zoo import embedded_cards, find_network
-from deepstorm.training.examples import SimulatedExamples
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.examples.simulated import SimulatedExamples
+from deepstorm.training.network import Trainer, TrainingSettings
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 EXAMPLES = SimulatedExamples(patch_px=16, scenes=1, frames_per_scene=2)

@@ -18,9 +18,10 @@ from deepstorm.calibration.calibrate import examine_frames
 from deepstorm.calibration.faults import FEW_FRAMES
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, written_whole
-from deepstorm.io.drawing import Curve, Panel, draw_panels
-from deepstorm.io.movies import Movie, open_movie
-from deepstorm.io.selection import Region, SelectedMovie
+from deepstorm.io.movies.movie import Movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.reports.drawing import Curve, Panel, draw_panels
 from deepstorm.structures import Calibration, Estimate
 
 PathLike = str | os.PathLike[str]

@@ -23,7 +23,7 @@ from deepstorm.evaluation.resolution import (
 )
 from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.images import read_image
-from deepstorm.io.localizations import read_localizations
+from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 PathLike = str | os.PathLike[str]

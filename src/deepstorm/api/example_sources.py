@@ -13,15 +13,15 @@ from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.api.simulate import with_image_read
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
-from deepstorm.io.localizations import read_localizations
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.localization.isolated import Doubt, IsolatedEmitters, isolated
 from deepstorm.structures import Localizations
-from deepstorm.training.composites import CompositeExamples
-from deepstorm.training.examples import ExampleSource
-from deepstorm.training.regions import Acquisition, RegionExamples
-from deepstorm.training.sparse_frames import SparseFrames
-from deepstorm.training.trainer import TrainingSettings
+from deepstorm.training.examples.composites import CompositeExamples
+from deepstorm.training.examples.protocol import ExampleSource
+from deepstorm.training.examples.regions import Acquisition, RegionExamples
+from deepstorm.training.examples.sparse_frames import SparseFrames
+from deepstorm.training.network import TrainingSettings
 
 # All frames are held in memory, several times over as numbers of 32 bits.
 MOST_PIXELS = 2**27

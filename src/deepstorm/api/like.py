@@ -21,25 +21,25 @@ from deepstorm.api.simulate import image_with_size
 from deepstorm.api.train import check_places, train
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.calibration.inspection import Conditions, inspect_frames
 from deepstorm.errors import InputError
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.files import written_whole
 from deepstorm.io.images import write_image
-from deepstorm.io.movies import Movie, open_movie
-from deepstorm.io.selection import Region, SelectedMovie
+from deepstorm.io.movies.movie import Movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.movies.selection import Region, SelectedMovie
 from deepstorm.models.devices import DeviceName
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.network_file import NOMINAL_PIXEL_NM, NetworkFile
 from deepstorm.models.scaling import AnyFrames
-from deepstorm.models.validity import NOMINAL_PIXEL_NM, Conditions
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
-from deepstorm.reconstruction.inspection import inspect_frames
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.streaming import sample_frames
 from deepstorm.structures import histogram_image
-from deepstorm.training.folder import RESULT_NAME, check_resumable
+from deepstorm.training.course.folder import RESULT_NAME, check_resumable
+from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.examples.summed_movies import MovieExamples
 from deepstorm.training.likeness import LikeSettings
-from deepstorm.training.loss_log import Progress
-from deepstorm.training.summed_movies import MovieExamples
 
 PathLike = str | os.PathLike[str]
 

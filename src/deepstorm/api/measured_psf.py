@@ -19,10 +19,11 @@ from deepstorm.calibration.measured_psf import (
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs
 from deepstorm.io.checking import require_pixel_size
-from deepstorm.io.localizations import read_localizations
-from deepstorm.io.movies import Movie, open_movie
+from deepstorm.io.movies.movie import Movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.movies.selection import Region, SelectedMovie
 from deepstorm.io.psf_images import read_psf, write_psf
-from deepstorm.io.selection import Region, SelectedMovie
+from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.sampled_psf import SampledPsf
 from deepstorm.simulation.simulator import SimulationSettings

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.files import check_named, check_outputs, written_whole
 from deepstorm.io.images import write_image, write_preview
-from deepstorm.io.localizations import files_of_table, localization_stream
-from deepstorm.io.movies import movie_stream
+from deepstorm.io.movies.writing import movie_stream
+from deepstorm.io.tables.localizations import files_of_table, localization_stream
 from deepstorm.structures import Localizations, Reconstruction
 
 Float32Array = npt.NDArray[np.float32]

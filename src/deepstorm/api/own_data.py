@@ -17,16 +17,16 @@ from deepstorm.config import validated
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_pixel_size
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.checkpoint import Network, load_network
-from deepstorm.training.composites import CompositeExamples, CompositeSource
-from deepstorm.training.distributed import is_first_process
-from deepstorm.training.examples import VALIDATION, ExampleSource
-from deepstorm.training.folder import RESULT_NAME, initial_network
-from deepstorm.training.loss_log import Progress
-from deepstorm.training.regions import RegionExamples
-from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.course.distributed import is_first_process
+from deepstorm.training.course.folder import RESULT_NAME, initial_network
+from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.examples.composites import CompositeExamples, CompositeSource
+from deepstorm.training.examples.protocol import VALIDATION, ExampleSource
+from deepstorm.training.examples.regions import RegionExamples
+from deepstorm.training.network import Trainer, TrainingSettings
 
 PathLike = str | os.PathLike[str]
 
@@ -49,7 +49,7 @@ class OwnTraining:
         That of the best network of the training.
     composites : dict, optional
         What sums of sparse frames were like, as
-        :meth:`~deepstorm.training.composites.CompositeSource.figures` has it.
+        :meth:`~deepstorm.training.examples.composites.CompositeSource.figures` has it.
     """
 
     path: Path

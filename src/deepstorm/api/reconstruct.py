@@ -25,8 +25,9 @@ from deepstorm.api.outputs import (
 )
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
-from deepstorm.io.movies import Movie, open_movie
-from deepstorm.io.selection import Region, SelectedMovie
+from deepstorm.io.movies.movie import Movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.movies.selection import Region, SelectedMovie
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Calibration, Reconstruction
 

@@ -15,12 +15,12 @@ from deepstorm.config import read_settings, validated
 from deepstorm.errors import InputError, PixelSizeNeededError
 from deepstorm.files import check_outputs
 from deepstorm.io.images import read_image
-from deepstorm.io.localizations import (
+from deepstorm.io.movies.writing import write_movie
+from deepstorm.io.tables.localizations import (
     files_of_table,
     read_localizations,
     write_localizations,
 )
-from deepstorm.io.movies import write_movie
 from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie

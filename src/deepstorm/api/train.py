@@ -12,7 +12,6 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from deepstorm.api.example_sources import example_source
-from deepstorm.api.training_record import TrainingRecord
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, check_writable, written_whole
@@ -20,19 +19,20 @@ from deepstorm.models.checkpoint import save_network, with_refiner_of
 from deepstorm.models.devices import find_device
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.zoo import find_network
-from deepstorm.training.distributed import Team, joined_team
-from deepstorm.training.examples import ExampleSource
-from deepstorm.training.folder import (
+from deepstorm.reports.training_record import TrainingRecord
+from deepstorm.training.course.distributed import Team, joined_team
+from deepstorm.training.course.folder import (
     OF_ONE_TRAINING,
     check_resumable,
     clear_training,
     initial_network,
     keep_initial,
 )
-from deepstorm.training.loss_log import Progress
-from deepstorm.training.reducing import allow_8_bits
-from deepstorm.training.refinement import RefinementTrainer, RefinementTraining
-from deepstorm.training.trainer import Trainer, TrainingSettings
+from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.reducing import allow_8_bits
+from deepstorm.training.examples.protocol import ExampleSource
+from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.refiner import RefinementTrainer, RefinementTraining
 
 PathLike = str | os.PathLike[str]
 AnyTraining = TrainingSettings | RefinementTraining
@@ -154,7 +154,7 @@ def train(
     on_step : callable
         Called with the number of steps done and the loss.
     on_validation : callable
-        Called with a :class:`~deepstorm.training.loss_log.Progress` after each validation.
+        Called with a :class:`~deepstorm.training.course.loss_log.Progress` after each validation.
     on_movie : callable
         Called while the movies for a refiner are made, with the numbers of those done and of all.
     source : ExampleSource, optional

@@ -73,7 +73,7 @@ def calibrate(
     """Measure camera, PSF, background and density from a raw movie alone."""
     from deepstorm.api.calibrate import CalibrationOutputs, calibration_record, calibration_table
     from deepstorm.api.calibrate import calibrate as run
-    from deepstorm.io.selection import Region, parse_frames
+    from deepstorm.io.movies.selection import Region, parse_frames
 
     part: dict[str, Any] = {
         "pixel_size_nm": pixel_size,

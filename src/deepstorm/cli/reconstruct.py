@@ -104,7 +104,7 @@ def reconstruct(
     """Turn a blinking movie into a super-resolution image."""
     from deepstorm.api.known_values import known_values
     from deepstorm.api.reconstruct import reconstruct as run
-    from deepstorm.io.selection import Region, parse_frames
+    from deepstorm.io.movies.selection import Region, parse_frames
 
     known = known_values(
         calibration,

@@ -15,9 +15,9 @@ from deepstorm.cli.terminal import bars, messages, print_figures, warn
 from deepstorm.errors import InputError
 
 if TYPE_CHECKING:
-    from deepstorm.training.loss_log import Progress
-    from deepstorm.training.refinement import RefinementTraining
-    from deepstorm.training.trainer import TrainingSettings
+    from deepstorm.training.course.loss_log import Progress
+    from deepstorm.training.network import TrainingSettings
+    from deepstorm.training.refiner import RefinementTraining
 
 
 class Structures(StrEnum):
@@ -104,7 +104,7 @@ class _Course:
 
     def show(self, figures: dict[str, Any], title: str) -> None:
         """Print what came of it, once."""
-        from deepstorm.training.distributed import is_first_process
+        from deepstorm.training.course.distributed import is_first_process
 
         if is_first_process():
             print_figures(figures, as_json=self.as_json, title=title)

@@ -18,10 +18,10 @@ from deepstorm.io.checking import (
     require_numbers,
     require_pixel_size,
 )
-from deepstorm.io.drawing import coloured, draw_scale_bar, shrunk, titled
 from deepstorm.io.matlab import read_matrix
-from deepstorm.io.tiff import TiffMovie
-from deepstorm.io.tiff_metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.stack import TiffMovie
+from deepstorm.reports.drawing import coloured, draw_scale_bar, shrunk, titled
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_numbers, require_pixel_size
-from deepstorm.io.tiff import TiffMovie
-from deepstorm.io.tiff_metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.stack import TiffMovie
 
 LARGEST_SIDE_PX = 4096
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 HEADER_KEY = "deepstorm"
 FORMAT_VERSION = 1
+# The densities on a card are stated for camera pixels of this size; networks know pixels alone.
+NOMINAL_PIXEL_NM = 100.0
 
 
 def check_channels(scaling: Scaling, network: NetworkSettings) -> None:

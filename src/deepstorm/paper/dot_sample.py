@@ -18,8 +18,8 @@ from deepstorm.simulation.pupil import PupilPsf
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
-from deepstorm.training.composites import Composite, CompositeExamples, CompositeSource
-from deepstorm.training.sparse_frames import SparseFrames
+from deepstorm.training.examples.composites import Composite, CompositeExamples, CompositeSource
+from deepstorm.training.examples.sparse_frames import SparseFrames
 
 # The paper's §3: 8 sparse frames make 2 emitters per µm² of 2500 photons each, with Gaussian noise
 # of 20 photons per pixel; 13.75 nm is an eighth of the camera pixel.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.io.drawing import RgbArray, coloured, length_label, round_length_nm
+from deepstorm.reports.drawing import RgbArray, coloured, length_label, round_length_nm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

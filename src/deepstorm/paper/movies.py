@@ -13,8 +13,8 @@ import numpy.typing as npt
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
 from deepstorm.io.images import read_image
-from deepstorm.io.localizations import read_localizations
-from deepstorm.io.movies import open_movie
+from deepstorm.io.movies.opening import open_movie
+from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.paper.context import Context
 from deepstorm.paper.drawing import Box
 from deepstorm.simulation.scenes import FilamentScene, Scene

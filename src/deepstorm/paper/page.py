@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from deepstorm.io import pages
+from deepstorm.reports import pages
 from deepstorm.paper.findings import Finding, Picture, Table, shown
 
 TITLE = "Deep-STORM: the paper and this package"

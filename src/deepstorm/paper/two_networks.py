@@ -26,15 +26,16 @@ from deepstorm.paper.dot_sample import (
     conditions,
     exposed,
 )
-from deepstorm.reconstruction.peaks import find_peaks
+from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.structures import Instrument, Localizations
-from deepstorm.training.composites import CompositeExamples
-from deepstorm.training.examples import TRAINING, Batch, ExampleSource, spike_images
-from deepstorm.training.regions import RegionExamples
-from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.sparse_frames import SparseFrames
-from deepstorm.training.trainer import TrainingSettings
+from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.examples.composites import CompositeExamples
+from deepstorm.training.examples.protocol import TRAINING, Batch, ExampleSource
+from deepstorm.training.examples.regions import RegionExamples
+from deepstorm.training.examples.sparse_frames import SparseFrames
+from deepstorm.training.examples.truth import spike_images
+from deepstorm.training.network import TrainingSettings
 
 # Emitters this near to the border are not counted: their light is cut.
 BORDER_PX = 3

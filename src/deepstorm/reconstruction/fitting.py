@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.faults import HotPixels
+from deepstorm.calibration.inspection import inspect_frames
 from deepstorm.models.network_file import NetworkCard
 from deepstorm.models.scaling import FittedScaling
-from deepstorm.models.validity import Findings, judge
-from deepstorm.reconstruction.inspection import inspect_frames
-from deepstorm.reconstruction.photometry import measure_light
+from deepstorm.reconstruction.emitters.photometry import measure_light
+from deepstorm.reconstruction.suitability import Findings, judge
 from deepstorm.structures import Calibration, Instrument, Localizations
 
 Float32Array = npt.NDArray[np.float32]

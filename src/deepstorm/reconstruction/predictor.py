@@ -12,8 +12,8 @@ import numpy.typing as npt
 from deepstorm.errors import InputError
 from deepstorm.models.devices import DeviceName
 from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.choice import EngineName, choose_engine
-from deepstorm.reconstruction.peaks import PeakSettings
 from deepstorm.reconstruction.refining import refine
 from deepstorm.reconstruction.sums import MovieSums, TilePrediction
 from deepstorm.reconstruction.tiling import Span, tiles

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.reconstruction.peaks import find_peaks
+from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reconstruction.tiling import Span
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Localizations

@@ -7,16 +7,16 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
+from deepstorm.calibration.inspection import Conditions
 from deepstorm.config import Settings, validated
-from deepstorm.models.network_file import NetworkCard
+from deepstorm.models.network_file import NOMINAL_PIXEL_NM, NetworkCard
 from deepstorm.models.refinement import RefinementSettings
-from deepstorm.models.validity import NOMINAL_PIXEL_NM, Conditions
 from deepstorm.structures import Estimate
-from deepstorm.training.examples import Range, SimulatedExamples
-from deepstorm.training.refinement import RefinementTraining
-from deepstorm.training.schedules import CosineSchedule
-from deepstorm.training.summed_movies import MovieExamples
-from deepstorm.training.trainer import TrainingSettings
+from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.examples.simulated import Range, SimulatedExamples
+from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.network import TrainingSettings
+from deepstorm.training.refiner import RefinementTraining
 
 AnyExamples = TypeVar("AnyExamples", bound=SimulatedExamples)
 

@@ -14,8 +14,8 @@ from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.network_file import NetworkFile
+from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reconstruction.engines.protocol import Engine
-from deepstorm.reconstruction.peaks import find_peaks
 
 Frames = npt.NDArray[np.float32]
 Draw = Callable[..., Frames]

@@ -212,7 +212,7 @@ import sys
 import numpy as np
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.io.movies import ArrayMovie
+from deepstorm.io.movies.movie import ArrayMovie
 
 file = NetworkFile(sys.argv[1])
 movie = np.random.default_rng(0).poisson(100, (3, 16, 16)).astype(np.uint16)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.rendering import PlainRendering
+from deepstorm.reconstruction.emitters.peaks import PeakSettings, find_peaks
 from deepstorm.reconstruction.engines import stages
-from deepstorm.reconstruction.peaks import PeakSettings, find_peaks
 
 
 @given(

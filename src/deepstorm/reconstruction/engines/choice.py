@@ -11,8 +11,8 @@ from deepstorm.models.devices import DeviceName, check_device_name, find_device,
 if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network
     from deepstorm.models.network_file import NetworkCard, NetworkFile
+    from deepstorm.reconstruction.emitters.peaks import PeakSettings
     from deepstorm.reconstruction.engines.protocol import Engine
-    from deepstorm.reconstruction.peaks import PeakSettings
 
 EngineName = Literal["auto", "torch", "openvino", "onnx"]
 # The module of each, and the devices that it knows.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.kept_models import converted
 from deepstorm.reconstruction.engines.staged import Program, StagedEngine, StageName
-from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network

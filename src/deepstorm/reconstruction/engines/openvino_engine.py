@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from deepstorm.errors import InputError
 from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.kept_models import converted
 from deepstorm.reconstruction.engines.protocol import Float32Array
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
-from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
     import torch

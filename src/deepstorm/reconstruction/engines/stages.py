@@ -20,8 +20,8 @@ from torch.nn import functional
 from deepstorm.models.filters import filtered, gaussian_profile
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.refinement import SUMS, Refiner
+from deepstorm.reconstruction.emitters.peaks import LEAST_SMOOTHED, PeakSettings
 from deepstorm.reconstruction.engines.staged import StageName
-from deepstorm.reconstruction.peaks import LEAST_SMOOTHED, PeakSettings
 
 if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network
@@ -55,7 +55,7 @@ class Rendered(nn.Module):
 class Maxima(nn.Module):
     """Expected emitters (batch, 1, y, x) to where they have a maximum, as bytes 0 and 1.
 
-    The first step of :func:`~deepstorm.reconstruction.peaks.find_peaks`, up to rounding.
+    The first step of :func:`~deepstorm.reconstruction.emitters.peaks.find_peaks`, up to rounding.
     """
 
     def __init__(self, settings: PeakSettings) -> None:

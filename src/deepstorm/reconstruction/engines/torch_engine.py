@@ -8,10 +8,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines import stages
 from deepstorm.reconstruction.engines.protocol import Float32Array
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
-from deepstorm.reconstruction.peaks import PeakSettings
 
 if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network

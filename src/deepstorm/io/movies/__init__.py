@@ -1,0 +1,1 @@
+"""Frames from files, lazily: one interface for every source."""

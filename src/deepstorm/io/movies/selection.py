@@ -1,0 +1,161 @@
+"""A part of a movie, as if the camera had recorded no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepstorm.errors import InputError
+from deepstorm.io.closing import ClosesItself
+from deepstorm.io.movies.movie import Movie
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of camera pixels.
+
+    Parameters
+    ----------
+    x, y : int
+        Column and row of its first pixel.
+    width, height : int
+        Its size.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """Read ``X,Y,WIDTH,HEIGHT``, the order in which Fiji shows a rectangle.
+
+        Raises
+        ------
+        InputError
+            If the text is anything else.
+        """
+        try:
+            x, y, width, height = (int(part) for part in text.split(","))
+        except ValueError:
+            raise InputError(
+                f"the region '{text}' is not understood; give X,Y,WIDTH,HEIGHT in camera pixels, "
+                "for instance 0,0,128,128"
+            ) from None
+        return cls(x, y, width, height)
+
+
+def parse_frames(text: str) -> slice:
+    """Read a range of frames, ``START:STOP``, counted from 0; either end may be left out.
+
+    Raises
+    ------
+    InputError
+        If the text is anything else.
+    """
+    try:
+        start, stop = (int(part) if part.strip() else None for part in text.split(":"))
+    except ValueError:
+        raise InputError(
+            f"the frames '{text}' are not understood; give START:STOP, for instance 0:500"
+        ) from None
+    return slice(start, stop)
+
+
+class SelectedMovie(ClosesItself):
+    """Some frames and some pixels of another movie, which it closes with itself.
+
+    Parameters
+    ----------
+    movie : Movie
+    frames : slice, optional
+        Without a step; negative ends count from the last frame, as in Python.
+    region : Region, optional
+
+    Raises
+    ------
+    InputError
+        If nothing is selected, or the region reaches beyond the field.
+    """
+
+    def __init__(
+        self, movie: Movie, frames: slice | None = None, region: Region | None = None
+    ) -> None:
+        count, height, width = movie.shape
+        chosen = frames if frames is not None else slice(None)
+        if chosen.step not in (None, 1):
+            raise InputError(
+                f"frames in steps of {chosen.step} were asked for; only ranges without a step can "
+                "be used"
+            )
+        start, stop, _ = chosen.indices(count)
+        if start >= stop:
+            raise InputError(
+                f"no frame of {count} lies in the range {_written(chosen)}; "
+                "give START:STOP counted from 0"
+            )
+        self._movie = movie
+        self._frames = range(start, stop)
+        self._region = region if region is not None else Region(0, 0, width, height)
+        self.shape = (len(self._frames), self._region.height, self._region.width)
+        self._check_region(height, width)
+
+    def _check_region(self, height: int, width: int) -> None:
+        region = self._region
+        fits_x = 0 <= region.x < region.x + region.width <= width
+        fits_y = 0 <= region.y < region.y + region.height <= height
+        if not (fits_x and fits_y):
+            raise InputError(
+                f"the region {region.x},{region.y},{region.width},{region.height} does not lie "
+                f"within the frames of {width} × {height} pixels (width × height)"
+            )
+
+    @property
+    def frames(self) -> range:
+        """Numbers of the selected frames in the whole movie."""
+        return self._frames
+
+    @property
+    def name(self) -> str:
+        """Name of the whole movie."""
+        return self._movie.name
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self._movie.dtype
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Size of a camera pixel where the source gives one."""
+        return self._movie.pixel_size_nm
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return frames ``start`` to ``stop`` of the selection, shape (n, y, x).
+
+        Raises
+        ------
+        IndexError
+            If the range is not inside the selection.
+        InputError
+            If a frame cannot be read.
+        """
+        region, count = self._region, self.shape[0]
+        if not 0 <= start <= stop <= count:
+            raise IndexError(f"frames {start} to {stop} are not inside a selection of {count}")
+        frames = self._movie.read(self._frames.start + start, self._frames.start + stop)
+        return frames[:, region.y : region.y + region.height, region.x : region.x + region.width]
+
+    def close(self) -> None:
+        """Close the whole movie."""
+        self._movie.close()
+
+
+def _written(frames: slice) -> str:
+    """Return a range of frames as it is given on the command line."""
+    ends = (frames.start, frames.stop)
+    return ":".join("" if end is None else str(end) for end in ends)

@@ -1,0 +1,1 @@
+"""Movies in TIFF files."""

@@ -1,0 +1,1 @@
+"""Tables of emitters, one module per family of formats."""

@@ -1,0 +1,1 @@
+"""Single emitters in what a network expects: their places and their light."""

@@ -1,0 +1,1 @@
+"""How a training runs: its length, its folder, its log."""
