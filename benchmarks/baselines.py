@@ -47,9 +47,9 @@ from deepstorm.errors import InputError
 from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.images import nmse_percent, registered_nmse
 from deepstorm.files import written_whole
-from deepstorm.io.images import write_preview
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.tables.localizations import read_localizations
+from deepstorm.reports.pictures import write_preview
 from deepstorm.simulation.scenes import FilamentScene, UniformScene
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations, histogram_image

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import Float64Array
 from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.matching import match_emitters
 from deepstorm.localization.bounds import cramer_rao_nm
@@ -134,7 +135,7 @@ def precision_row(camera: Camera, photons: float, emitters: int, seed: int, give
     return "| " + " | ".join(cells) + " |"
 
 
-def next_true_nm(truth: Localizations) -> npt.NDArray[np.float64]:
+def next_true_nm(truth: Localizations) -> Float64Array:
     """Return the distance of each true emitter to the next one of its frame."""
     far_nm = 1e3 * SIZE_PX * PIXEL_NM
     points = np.column_stack([truth.x_nm, truth.y_nm, truth.frame * far_nm])

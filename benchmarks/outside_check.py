@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array
 from deepstorm.evaluation.emitters import EmitterScores, score_emitters
 from deepstorm.localization.localize import localize_frames
 from deepstorm.simulation.camera import EmccdCamera
@@ -61,7 +62,7 @@ def picasso_camera(camera: Camera) -> dict[str, float]:
 
 def by_picasso(
     python: Path, frames: npt.NDArray[np.uint16], camera: Camera, least_net_gradient: float
-) -> tuple[Localizations, npt.NDArray[np.float64]]:
+) -> tuple[Localizations, Float64Array]:
     """Return what Picasso finds, with the net gradient of each spot."""
     asked: dict[str, Any] = {"camera": picasso_camera(camera), "box_px": BOX_PX}
     with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from measuring import (
     PIXEL_NM,
     Run,
@@ -21,6 +19,7 @@ from pictures import draw_profiles
 from report import Row, Table, against_targets
 
 import deepstorm
+from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, Dip, smallest_resolved_nm
 from deepstorm.paper.stripes import (
     FIELD_UM2,
@@ -45,8 +44,6 @@ FEWER_FRAMES = (30, 100, 300)
 FEWER_FRAMES_DENSITIES_PER_UM2 = (1, 9)
 PICTURE = "stripes.png"
 TARGETS = {1: {"paper": 19, "at_least": 19, "aim": 15}, 9: {"paper": 31, "at_least": 31, "aim": 25}}
-
-Image = npt.NDArray[np.float32]
 
 
 def measure(run: Run) -> list[Table]:
@@ -82,7 +79,7 @@ def measure(run: Run) -> list[Table]:
 
 def _images(
     run: Run, movie: deepstorm.Simulation, density: int, separations: tuple[float, ...]
-) -> Iterator[tuple[str, str, Image, float]]:
+) -> Iterator[tuple[str, str, Float32Array, float]]:
     """Yield (source, kind, image, size of its pixels) of the bound and of each network."""
     # What does not sharpen needs no more frames than make its counting error small.
     few = movie.truth.select(movie.truth.frame < PLAIN_FRAMES)

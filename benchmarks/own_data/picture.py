@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array
 from deepstorm.files import written_whole
 from deepstorm.paper.dot_sample import UPSAMPLING, Movie
 from deepstorm.structures import Localizations
 
-Prediction = tuple[npt.NDArray[np.float32], Localizations]
+Prediction = tuple[Float32Array, Localizations]
 
 
 def draw(movie: Movie, predictions: dict[str, Prediction], path: Path, side_px: int = 32) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 
 import keras  # type: ignore[import-not-found]
 import numpy as np
-import numpy.typing as npt
 from protocol import Answer, serve
 
-Float32Array = npt.NDArray[np.float32]
+from deepstorm.arrays import AnyArray, Float32Array
 
 ENCODER_CHANNELS = (32, 64, 128)
 CENTRE_CHANNELS = 512
@@ -53,7 +52,7 @@ def take_weights(model: Any, weights: dict[str, Any]) -> None:
             layer.set_weights([values] if kind is keras.layers.Conv2D else list(values))
 
 
-def normalised(counts: npt.NDArray[Any], weights: dict[str, Any]) -> Float32Array:
+def normalised(counts: AnyArray, weights: dict[str, Any]) -> Float32Array:
     """Enlarge frames and scale each by itself, then by the training set's mean and deviation."""
     factor = int(weights["upsampling"])
     large = np.repeat(np.repeat(counts, factor, axis=1), factor, axis=2).astype(np.float32)

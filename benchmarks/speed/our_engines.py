@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 import deepstorm
+from deepstorm.arrays import AnyArray, Float32Array, Float64Array
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.io.movies.opening import open_movie
@@ -28,7 +28,6 @@ from deepstorm.structures import Instrument
 if TYPE_CHECKING:
     from deepstorm.reconstruction.engines.protocol import Engine
 
-Float32Array = npt.NDArray[np.float32]
 # Of some frames: the expectation and what they add to the image.
 Outputs = tuple[Float32Array, Float32Array]
 SIGMA_PX = 1.09
@@ -149,7 +148,7 @@ class Measured:
         fine_nm = pixel_nm / self._card.network.upsampling
         return deepstorm.evaluate(image, truth, pixel_size_nm=fine_nm).figures()
 
-    def _image(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    def _image(self, sums: Float64Array) -> AnyArray:
         """Return the image of the sums over a movie."""
         refinement = self._card.refinement
         if refinement is None or self._engine is None:

@@ -7,10 +7,8 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from comparing import Result, contestants, measure_in_turn
 from entries import DEFAULT, entries
 from report import Row, Table
@@ -18,6 +16,7 @@ from running import DENSITY_PER_UM2, PIXEL_NM, Run, settings
 from whole_command import Command, empty_folder, reconstruct_words
 
 import deepstorm
+from deepstorm.arrays import AnyArray
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.movies.writing import write_movie
 
@@ -90,7 +89,7 @@ def long_movie(run: Run, frames: int) -> Path:
     return path
 
 
-def _repeated(frames: npt.NDArray[Any], total: int) -> Iterator[npt.NDArray[Any]]:
+def _repeated(frames: AnyArray, total: int) -> Iterator[AnyArray]:
     for start in range(0, total, len(frames)):
         yield frames[: total - start]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from deepstorm.arrays import PathLike
+
 FOLDER = Path(__file__).resolve().parent
 # Seconds that a child gets to end by itself.
 PATIENCE_S = 20
@@ -43,7 +45,7 @@ class Worker:
     def __init__(
         self,
         script: str,
-        python: str | os.PathLike[str] = sys.executable,
+        python: PathLike = sys.executable,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()

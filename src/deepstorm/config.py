@@ -6,7 +6,6 @@ unknown keys, and are read here.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 
 
@@ -49,7 +49,7 @@ def validated(kind: type[AnySettings], values: Any, source: str) -> AnySettings:
         raise InputError(f"the settings in {source} cannot be used: {problems}") from None
 
 
-def read_settings(kind: type[AnySettings], path: str | os.PathLike[str]) -> AnySettings:
+def read_settings(kind: type[AnySettings], path: PathLike) -> AnySettings:
     """Read settings from a TOML file.
 
     Parameters

@@ -12,7 +12,7 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs
-from deepstorm.io.images import comparison_picture
+from deepstorm.reports.pictures import comparison_picture
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import FilamentScene
 from deepstorm.simulation.simulator import SimulationSettings

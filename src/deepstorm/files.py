@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 
 
-def check_named(path: str | os.PathLike[str]) -> Path:
+def check_named(path: PathLike) -> Path:
     """Return ``path`` if it can be the name of a file, as that of a folder cannot.
 
     Raises
@@ -27,7 +28,7 @@ def check_named(path: str | os.PathLike[str]) -> Path:
 
 
 def check_outputs(
-    outputs: Iterable[str | os.PathLike[str] | None],
+    outputs: Iterable[PathLike | None],
     *,
     overwrite: bool,
     inputs: Iterable[object] = (),
@@ -61,7 +62,7 @@ def check_outputs(
         raise InputError("two of the outputs have the same name; give each its own")
 
 
-def check_writable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+def check_writable(path: PathLike, *, overwrite: bool) -> Path:
     """Return ``path`` if an output may be written there, before any work is done.
 
     Raises
@@ -84,7 +85,7 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def written_whole(path: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; rename it on success, remove it on any failure.
 
     The temporary name keeps the suffix of ``path``, so that libraries which look at it agree.

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
-BoolArray = npt.NDArray[np.bool_]
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Localizations:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
+    def columns(self) -> dict[str, AnyArray]:
         """Return the known columns by name, in the order of the fields."""
         known = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: column for name, column in known.items() if column is not None}
@@ -224,7 +221,7 @@ class Calibration:
 
 def histogram_image(
     localizations: Localizations, shape: tuple[int, int], pixel_size_nm: float
-) -> npt.NDArray[np.float32]:
+) -> Float32Array:
     """Count the emitters in each pixel of a super-resolution grid with a corner origin.
 
     Parameters
@@ -271,10 +268,10 @@ class Reconstruction:
         Settings, versions, checksums and timings of the run, ready for JSON.
     """
 
-    image: npt.NDArray[np.float32]
+    image: Float32Array
     pixel_size_nm: float
-    widefield: npt.NDArray[np.float32]
-    posterior: npt.NDArray[np.float32] | None = None
+    widefield: Float32Array
+    posterior: Float32Array | None = None
     localizations: Localizations | None = None
-    time_lapse: npt.NDArray[np.float32] | None = None
+    time_lapse: Float32Array | None = None
     record: dict[str, Any] = field(default_factory=dict)

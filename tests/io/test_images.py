@@ -16,8 +16,9 @@ from PIL import Image
 
 from deepstorm.errors import InputError
 from deepstorm.io import matlab
-from deepstorm.io.images import comparison_picture, read_image, write_image, write_preview
+from deepstorm.io.images import read_image, write_image
 from deepstorm.io.movies.tiff.stack import TiffMovie
+from deepstorm.reports.pictures import comparison_picture, write_preview
 
 IMAGE = np.random.default_rng(0).gamma(0.3, 2.0, (48, 64)).astype(np.float32)
 

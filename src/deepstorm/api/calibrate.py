@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import Examination, KnownValues
 from deepstorm.calibration.calibrate import examine_frames
 from deepstorm.calibration.faults import FEW_FRAMES
@@ -24,8 +23,7 @@ from deepstorm.io.movies.selection import Region, SelectedMovie
 from deepstorm.reports.drawing import Curve, Panel, draw_panels
 from deepstorm.structures import Calibration, Estimate
 
-PathLike = str | os.PathLike[str]
-MovieSource = PathLike | npt.NDArray[Any] | Movie
+MovieSource = PathLike | AnyArray | Movie
 
 # More than these hardly make it better.
 SAMPLE_FRAMES = 200

@@ -6,11 +6,10 @@ import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import checked_image
 from deepstorm.evaluation.emitters import EmitterScores, score_emitters
@@ -25,8 +24,6 @@ from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.images import read_image
 from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
-
-PathLike = str | os.PathLike[str]
 
 # What writers of TIFF may round off a pixel size.
 _SAME_PIXEL = 1e-3
@@ -77,7 +74,7 @@ class Evaluation:
 
 
 Line = tuple[tuple[float, float], tuple[float, float]]
-ImageSource = PathLike | npt.NDArray[Any] | Reconstruction
+ImageSource = PathLike | AnyArray | Reconstruction
 
 
 def parse_line(text: str) -> Line:
@@ -177,7 +174,7 @@ def _table(source: PathLike | Localizations, pixel_size_nm: float | None) -> Loc
     return read_localizations(source, pixel_size_nm=pixel_size_nm)
 
 
-def _half(source: ImageSource, pixel_nm: float, given_nm: float | None) -> npt.NDArray[Any]:
+def _half(source: ImageSource, pixel_nm: float, given_nm: float | None) -> AnyArray:
     """Return the other half, whose pixels have to be those of the first."""
     image, other_nm = _image(source, given_nm)
     if not math.isclose(other_nm, pixel_nm, rel_tol=_SAME_PIXEL):
@@ -188,7 +185,7 @@ def _half(source: ImageSource, pixel_nm: float, given_nm: float | None) -> npt.N
     return image
 
 
-def _image(source: ImageSource, given_nm: float | None) -> tuple[npt.NDArray[Any], float]:
+def _image(source: ImageSource, given_nm: float | None) -> tuple[AnyArray, float]:
     """Return an image and the size of its pixels."""
     pixel_nm: float | None
     if isinstance(source, Reconstruction):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.api.simulate import with_image_read
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
 from deepstorm.io.movies.opening import open_movie
@@ -55,7 +53,7 @@ def example_source(settings: TrainingSettings) -> ExampleSource:
 
 
 def sparse_frames(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     pixel_size_nm: float,
     emitters: Localizations | None = None,
     ambiguous: Localizations | None = None,
@@ -125,7 +123,7 @@ def _read_acquisition(examples: RegionExamples) -> Acquisition:
     return Acquisition(frames, read_localizations(path, pixel_size_nm=pixel_nm), pixel_nm)
 
 
-def _read_frames(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+def _read_frames(path: PathLike) -> AnyArray:
     """Read a whole movie."""
     with open_movie(Path(path)) as movie:
         count, height, width = movie.shape

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.config import Settings, validated
 from deepstorm.errors import InputError
-
-PathLike = str | os.PathLike[str]
 
 # A value that is less certain than this is better measured in the movie itself.
 MOST_RELATIVE_ERROR = 0.25

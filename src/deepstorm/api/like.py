@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deepstorm.api.calibrate import calibration_record
 from deepstorm.api.reconstruct import MovieSource, known_pixel_size
 from deepstorm.api.simulate import image_with_size
 from deepstorm.api.train import check_places, train
+from deepstorm.arrays import Float64Array, PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.calibration.inspection import Conditions, inspect_frames
@@ -40,8 +39,6 @@ from deepstorm.training.course.folder import RESULT_NAME, check_resumable
 from deepstorm.training.course.loss_log import Progress
 from deepstorm.training.examples.summed_movies import MovieExamples
 from deepstorm.training.likeness import LikeSettings
-
-PathLike = str | os.PathLike[str]
 
 SUBJECT_NAME = "subject.json"
 STRUCTURES_NAME = "structures.tif"
@@ -69,8 +66,8 @@ class Adaptation:
     """
 
     path: Path
-    before_percent: npt.NDArray[np.float64]
-    after_percent: npt.NDArray[np.float64]
+    before_percent: Float64Array
+    after_percent: Float64Array
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -255,9 +252,7 @@ def _examples(
     return settings.examples(conditions, str(path)).with_structures(image, scaled_nm)
 
 
-def _scores(
-    network: Path, examples: MovieExamples, settings: LikeSettings
-) -> npt.NDArray[np.float64]:
+def _scores(network: Path, examples: MovieExamples, settings: LikeSettings) -> Float64Array:
     """Return the NMSE of simulated movies, told nothing but their pixel size."""
     file = NetworkFile(network)
     reconstructor = Reconstructor(file, file.card)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
+from deepstorm.arrays import AnyArray, FloatArray, IntArray, PathLike
 from deepstorm.calibration.measured_psf import (
     PsfMeasurement,
     cell_size_nm,
@@ -27,10 +24,9 @@ from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.sampled_psf import SampledPsf
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.structures import FloatArray, IntArray, Localizations
+from deepstorm.structures import Localizations
 
-PathLike = str | os.PathLike[str]
-MovieSource = PathLike | npt.NDArray[Any] | Movie
+MovieSource = PathLike | AnyArray | Movie
 
 # More are not read; a few hundred emitters tell the PSF.
 MOST_VALUES = 2**26
@@ -135,7 +131,7 @@ def _pixel_size(movie: Movie, given_nm: float | None) -> float:
     return require_pixel_size(size_nm)
 
 
-def _seen(movie: Movie, *, is_stack: bool) -> npt.NDArray[Any]:
+def _seen(movie: Movie, *, is_stack: bool) -> AnyArray:
     """Return as many frames as are looked at; a stack is of no use without all of its planes."""
     count, height, width = movie.shape
     most = max(MOST_VALUES // (height * width), 1)
@@ -167,7 +163,7 @@ def _given(
 
 
 def _measured(
-    frames: npt.NDArray[Any], given: _Places | None, radius_px: int, *, is_beads: bool
+    frames: AnyArray, given: _Places | None, radius_px: int, *, is_beads: bool
 ) -> PsfMeasurement:
     if given is None:
         given = find_spots(frames.mean(axis=0, keepdims=True) if is_beads else frames)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import check_named, check_outputs, written_whole
-from deepstorm.io.images import write_image, write_preview
+from deepstorm.io.images import write_image
 from deepstorm.io.movies.writing import movie_stream
 from deepstorm.io.tables.localizations import files_of_table, localization_stream
+from deepstorm.reports.pictures import write_preview
 from deepstorm.structures import Localizations, Reconstruction
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Outputs:
     time_lapse: Path | None = None
 
     @classmethod
-    def beside(cls, image: str | os.PathLike[str], *, time_lapse: bool = False) -> Outputs:
+    def beside(cls, image: PathLike, *, time_lapse: bool = False) -> Outputs:
         """Return all files, named after the image; the time lapse only where it is asked for."""
         path = check_named(image)
         stem = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome"))

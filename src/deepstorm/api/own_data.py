@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 
 from deepstorm.api.example_sources import example_source
 from deepstorm.api.train import check_places, train, training_settings
+from deepstorm.arrays import PathLike
 from deepstorm.config import validated
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
@@ -27,8 +27,6 @@ from deepstorm.training.examples.composites import CompositeExamples, CompositeS
 from deepstorm.training.examples.protocol import VALIDATION, ExampleSource
 from deepstorm.training.examples.regions import RegionExamples
 from deepstorm.training.network import Trainer, TrainingSettings
-
-PathLike = str | os.PathLike[str]
 
 DEFAULT_RECIPE = "composites"
 # The recipe fine-tunes; drawn weights learn faster, at the rate of the recipe `native`.

@@ -13,8 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
 from deepstorm.api.calibrate import calibration_record
 from deepstorm.api.outputs import (
     CollectedImages,
@@ -23,6 +21,7 @@ from deepstorm.api.outputs import (
     image_sink,
     localization_sink,
 )
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import Movie
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from deepstorm.reconstruction.reconstructor import Reconstructor
     from deepstorm.reconstruction.run import Progress
 
-PathLike = str | os.PathLike[str]
-MovieSource = PathLike | npt.NDArray[Any] | Movie
+MovieSource = PathLike | AnyArray | Movie
 
 # No microscope for single molecules has camera pixels outside of this, in the sample.
 CREDIBLE_PIXEL_NM = (1.0, 10_000.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.api.measured_psf import with_psf_read
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.config import read_settings, validated
 from deepstorm.errors import InputError, PixelSizeNeededError
 from deepstorm.files import check_outputs
@@ -25,8 +25,6 @@ from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,7 @@ def with_image_read(settings: SimulationSettings) -> SimulationSettings:
     return settings.model_copy(update={"scene": scene.with_image(*image_with_size(scene.path))})
 
 
-def image_with_size(path: PathLike) -> tuple[npt.NDArray[Any], float]:
+def image_with_size(path: PathLike) -> tuple[AnyArray, float]:
     """Return an image and the size of its pixels in nm, which the file has to tell."""
     image, pixel_nm = read_image(path)
     if pixel_nm is None:

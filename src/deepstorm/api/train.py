@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from importlib import resources
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from deepstorm.api.example_sources import example_source
+from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, check_writable, written_whole
@@ -34,7 +34,6 @@ from deepstorm.training.examples.protocol import ExampleSource
 from deepstorm.training.network import Trainer, TrainingSettings
 from deepstorm.training.refiner import RefinementTrainer, RefinementTraining
 
-PathLike = str | os.PathLike[str]
 AnyTraining = TrainingSettings | RefinementTraining
 
 RECIPES = ("native", "paper", "paper-short", "composites", "refinement")

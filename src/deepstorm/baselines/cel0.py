@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from scipy import ndimage
 from torch import Tensor
 
-from deepstorm.baselines.imaging import Acquisition, AnyFrames, Imaging
+from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.baselines.imaging import Acquisition, Imaging
 from deepstorm.config import Settings
 from deepstorm.models.devices import find_device
 from deepstorm.structures import Localizations
@@ -83,7 +83,7 @@ class Cel0:
         self.settings = settings or Cel0Settings()
         self.device = find_device(device)
 
-    def localize(self, frames: AnyFrames, first_frame: int = 0) -> Localizations:
+    def localize(self, frames: AnyArray, first_frame: int = 0) -> Localizations:
         """Find the emitters of each frame; see :class:`deepstorm.baselines.imaging.Baseline`."""
         parts = [Localizations.concatenate([])]
         for start in range(0, len(frames), self.settings.frames_at_once):
@@ -91,7 +91,7 @@ class Cel0:
             parts.append(self._emitters(self.deconvolve(block), first_frame + start))
         return Localizations.concatenate(parts[1:] or parts)
 
-    def deconvolve(self, frames: AnyFrames) -> npt.NDArray[np.float32]:
+    def deconvolve(self, frames: AnyArray) -> Float32Array:
         """Return effective photons on the fine grid, (frame, fine y, fine x).
 
         Raises
@@ -108,12 +108,12 @@ class Cel0:
         found = minimise_cel0(light / highest, imaging, self.settings) * highest
         return np.asarray(found.cpu().numpy(), np.float32)
 
-    def _emitters(self, photons: npt.NDArray[np.float32], first_frame: int) -> Localizations:
+    def _emitters(self, photons: Float32Array, first_frame: int) -> Localizations:
         """Turn fine pixels that are not zero into emitters."""
         found = [self._of_frame(image, first_frame + i) for i, image in enumerate(photons)]
         return Localizations.concatenate(found)
 
-    def _of_frame(self, photons: npt.NDArray[np.float32], frame: int) -> Localizations:
+    def _of_frame(self, photons: Float32Array, frame: int) -> Localizations:
         row, column = np.nonzero(photons)
         light = photons[row, column].astype(np.float64)
         group = np.arange(len(light))

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from deepstorm.baselines.imaging import Acquisition, AnyFrames, Imaging
+from deepstorm.arrays import AnyArray
+from deepstorm.baselines.imaging import Acquisition, Imaging
 from deepstorm.baselines.spots import Emitters, TaylorSpots, solve_damped
 from deepstorm.baselines.weighted_lasso import minimise_weighted_l1
 from deepstorm.config import Settings
@@ -106,7 +107,7 @@ class Falcon:
         self.settings = settings or FalconSettings()
         self.device = find_device(device)
 
-    def localize(self, frames: AnyFrames, first_frame: int = 0) -> Localizations:
+    def localize(self, frames: AnyArray, first_frame: int = 0) -> Localizations:
         """Find the emitters of each frame; see :class:`deepstorm.baselines.imaging.Baseline`."""
         parts = [Localizations.concatenate([])]
         for start in range(0, len(frames), self.settings.frames_at_once):
@@ -115,7 +116,7 @@ class Falcon:
             parts.append(self._table(emitters, first_frame + start))
         return Localizations.concatenate(parts[1:] or parts)
 
-    def deconvolve(self, frames: AnyFrames) -> Tensor:
+    def deconvolve(self, frames: AnyArray) -> Tensor:
         """Return stage 1 alone: effective photons on the grid, (frame, fine y, fine x).
 
         Raises
@@ -125,7 +126,7 @@ class Falcon:
         """
         return self._deconvolved(self._light(frames))
 
-    def _light(self, frames: AnyFrames) -> Tensor:
+    def _light(self, frames: AnyArray) -> Tensor:
         """Return effective photons without the background."""
         light = self.acquisition.photons(frames, self.device)
         return light - self.acquisition.background_photons

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.simulation.psf import integrated_gaussian
 from deepstorm.structures import Calibration, Instrument, Localizations
-
-AnyFrames = npt.NDArray[Any]
 
 
 class Baseline(Protocol):
@@ -23,7 +21,7 @@ class Baseline(Protocol):
     The result does not depend on how a movie is cut into blocks, and is the same every time.
     """
 
-    def localize(self, frames: AnyFrames, first_frame: int = 0) -> Localizations:
+    def localize(self, frames: AnyArray, first_frame: int = 0) -> Localizations:
         """Find the emitters of each frame.
 
         Parameters
@@ -64,7 +62,7 @@ class Acquisition:
         background = calibration.background_photons.value
         return cls(calibration.instrument, pixel_size_nm, background)
 
-    def photons(self, frames: AnyFrames, device: torch.device) -> Tensor:
+    def photons(self, frames: AnyArray, device: torch.device) -> Tensor:
         """Return effective photons, background included, as float32, (frame, y, x).
 
         Raises

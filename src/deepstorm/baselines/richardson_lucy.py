@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from deepstorm.baselines.imaging import Acquisition, AnyFrames, Imaging
+from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.baselines.imaging import Acquisition, Imaging
 from deepstorm.config import Settings
 from deepstorm.models.devices import find_device
 
@@ -30,11 +30,11 @@ class RichardsonLucySettings(Settings):
 
 
 def deconvolve_mean(
-    frames: AnyFrames,
+    frames: AnyArray,
     acquisition: Acquisition,
     settings: RichardsonLucySettings | None = None,
     device: str = "cpu",
-) -> npt.NDArray[np.float32]:
+) -> Float32Array:
     """Deconvolve the mean of a movie by maximum likelihood for Poisson noise [1]_, [2]_.
 
     No frame is looked at by itself, so that a method that uses blinking has to do better than

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array, IntArray
 from deepstorm.calibration.spectrum import PRIOR_SIGMA_PX
-from deepstorm.structures import Calibration, Estimate, IntArray
-
-DoubleArray = npt.NDArray[np.float64]
+from deepstorm.structures import Calibration, Estimate
 
 TOO_EVEN = "The frames are too small or too even to measure anything: all values are guesses."
 NO_NOISE = (
@@ -67,18 +64,18 @@ class Examination:
     """
 
     calibration: Calibration
-    transfer_adu: DoubleArray
-    frequency: DoubleArray
-    power: DoubleArray
-    model: DoubleArray
-    mean_photons: DoubleArray
-    background: DoubleArray
-    course_photons: DoubleArray
+    transfer_adu: Float64Array
+    frequency: Float64Array
+    power: Float64Array
+    model: Float64Array
+    mean_photons: Float64Array
+    background: Float64Array
+    course_photons: Float64Array
     frame_numbers: IntArray
 
 
 def assumed_examination(
-    frames: npt.NDArray[Any], given: KnownValues, frame_numbers: IntArray, note: str = TOO_EVEN
+    frames: AnyArray, given: KnownValues, frame_numbers: IntArray, note: str = TOO_EVEN
 ) -> Examination:
     """Return what is given, and guesses that are infinitely uncertain for the rest.
 

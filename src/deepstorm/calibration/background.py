@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array, FloatArray
 from deepstorm.calibration.brightness import FEW_FRAMES, UNKNOWN, Brightness
-from deepstorm.structures import Estimate, FloatArray
-
-DoubleArray = npt.NDArray[np.float64]
+from deepstorm.structures import Estimate
 
 TILES = 8
 SMALLEST_TILE_PX = 4
 
 
-def background_map(
-    photons: FloatArray, sigma_px: float, squared_brightness: float
-) -> npt.NDArray[np.float64]:
+def background_map(photons: FloatArray, sigma_px: float, squared_brightness: float) -> Float64Array:
     """Return the background of tiles of the field, shape (tile row, tile column).
 
     The light of blinking emitters is told from background by its variance over time, which is
@@ -39,7 +35,7 @@ def background_map(
     return _tiled(mean) - _tiled(variance) / (squared_brightness * squared)
 
 
-def _tiled(image: DoubleArray) -> DoubleArray:
+def _tiled(image: Float64Array) -> Float64Array:
     """Average tiles of at least four pixels a side, at most 8 × 8 of them."""
     counts = [min(max(length // SMALLEST_TILE_PX, 1), TILES) for length in image.shape]
     rows = np.array_split(image, counts[0], axis=0)

@@ -18,10 +18,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import ndtr
 
-from deepstorm.calibration.sample import Float32Array
+from deepstorm.arrays import Float32Array, Float64Array
 from deepstorm.structures import Estimate
-
-DoubleArray = npt.NDArray[np.float64]
 
 _SMOOTHING = np.array([0.25, 0.5, 0.25])
 SMOOTHING_VARIANCE = 0.5
@@ -72,10 +70,10 @@ class Brightness:
 class _Curve:
     """Excess D(s) = s m + log E[exp(-s y)] of fluctuations over their own noise."""
 
-    s: DoubleArray
-    effective_s: DoubleArray
-    excess: DoubleArray
-    covariance: DoubleArray
+    s: Float64Array
+    effective_s: Float64Array
+    excess: Float64Array
+    covariance: Float64Array
     mean: float
 
 
@@ -201,7 +199,7 @@ def _cumulants(light: Float32Array, shape: _SpotShape, few: bool) -> tuple[Estim
     return amplitude, UNKNOWN if few else _jackknife_ratio(third, second)
 
 
-def _estimate(probability: DoubleArray, values: DoubleArray) -> Estimate:
+def _estimate(probability: Float64Array, values: Float64Array) -> Estimate:
     mean = float((probability * values).sum())
     spread = float(np.sqrt((probability * (values - mean) ** 2).sum()))
     return Estimate(mean, max(spread, 0.01 * abs(mean)))
@@ -256,8 +254,8 @@ def _excess_curve(light: Float32Array, few: bool) -> _Curve:
 
 
 def _grouped_excess(
-    light: Float32Array, groups: npt.NDArray[np.intp], s: DoubleArray, effective: DoubleArray
-) -> tuple[float, DoubleArray, DoubleArray, DoubleArray]:
+    light: Float32Array, groups: npt.NDArray[np.intp], s: Float64Array, effective: Float64Array
+) -> tuple[float, Float64Array, Float64Array, Float64Array]:
     """Return mean, D(s), the relative variance behind it, and what each frame adds to D.
 
     The brightest pixels are left out where there are much darker ones: in those hardly a frame
@@ -284,8 +282,8 @@ def _grouped_excess(
 
 
 def _log_means(
-    values: Float32Array, level: float, s: DoubleArray
-) -> tuple[DoubleArray, DoubleArray]:
+    values: Float32Array, level: float, s: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Return log E[exp(-s (y - level))], and what each frame adds to it."""
     darkest = float(values.min())
     above = values - np.float32(darkest)
@@ -303,7 +301,7 @@ def _groups(light: Float32Array) -> npt.NDArray[np.intp]:
     return np.asarray(by_mean * LEVELS + by_variance)
 
 
-def _steps(light: Float32Array) -> DoubleArray:
+def _steps(light: Float32Array) -> Float64Array:
     """Return values of s from where the mean counts to where only the dark does."""
     spread = max(float((light - light.mean(axis=1, keepdims=True)).std()), 1e-9)
     noise = np.sqrt(NOISE_GAIN * max(float(np.percentile(light, 10)), 0.5))
@@ -314,8 +312,8 @@ def _steps(light: Float32Array) -> DoubleArray:
 class _SpotShape:
     """∫ (E[exp(-q n h(x))] - 1 + q h(x)) dx for photons n of mean 1, by log q and spread."""
 
-    log_q: DoubleArray
-    log_excess: DoubleArray
+    log_q: Float64Array
+    log_excess: Float64Array
     squared: float
     cubed: float
 
@@ -336,7 +334,7 @@ class _SpotShape:
         squared, cubed = (float((height**n).sum() * 4 * step**2) for n in (2, 3))
         return cls(log_q, np.log(np.stack(excess, axis=1)), squared, cubed)
 
-    def excess(self, q: DoubleArray) -> DoubleArray:
+    def excess(self, q: Float64Array) -> Float64Array:
         """Interpolate; the spreads make a last axis."""
         log_q = np.log(np.clip(q, 1e-4, 1e7))
         columns = [np.interp(log_q, self.log_q, column) for column in self.log_excess.T]
@@ -344,8 +342,8 @@ class _SpotShape:
 
 
 def _posterior(
-    curve: _Curve, shape: _SpotShape, sizes: DoubleArray
-) -> tuple[DoubleArray, DoubleArray]:
+    curve: _Curve, shape: _SpotShape, sizes: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Return log probability and best density for each (brightness, spread)."""
     q = sizes[:, None] * curve.effective_s
     # (size, step, spread) -> (size, spread, step)
@@ -381,14 +379,14 @@ def _mean_over_variance(light: Float32Array, sigma_px: float) -> Estimate:
     return _jackknife_ratio(_tiles(upper), _tiles(2 * centred[2] * centred[3]))
 
 
-def _tiles(values: DoubleArray) -> DoubleArray:
+def _tiles(values: Float64Array) -> Float64Array:
     """Sum over 4 × 4 tiles of each patch, flat."""
     rows = np.array_split(values, 4, axis=1)
     tiles = [tile for row in rows for tile in np.array_split(row, 4, axis=2)]
     return np.array([tile.sum(axis=(1, 2)) for tile in tiles]).ravel()
 
 
-def _jackknife_ratio(upper: DoubleArray, lower: DoubleArray) -> Estimate:
+def _jackknife_ratio(upper: Float64Array, lower: Float64Array) -> Estimate:
     """Return the ratio of two sums; infinitely uncertain where the lower one is chance."""
     total, chance = float(lower.sum()), float(np.sqrt((lower**2).sum()))
     if total <= 2 * chance:

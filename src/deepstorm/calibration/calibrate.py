@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float32Array, Float64Array, FloatArray, IntArray
 from deepstorm.calibration.assumption import (
     NO_NOISE,
     Examination,
@@ -30,10 +29,7 @@ from deepstorm.calibration.transfer import (
 )
 from deepstorm.calibration.zero import ZeroPrior
 from deepstorm.errors import InputError
-from deepstorm.structures import Calibration, Estimate, FloatArray, IntArray
-
-DoubleArray = npt.NDArray[np.float64]
-
+from deepstorm.structures import Calibration, Estimate
 
 # Smaller fields than this hold hardly a whole spot.
 SMALLEST_FIELD_PX = 8
@@ -41,7 +37,7 @@ STILL = "All frames are the same: they were looked at as a single one."
 
 
 def calibrate_frames(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     *,
     known: KnownValues | None = None,
     frame_numbers: IntArray | None = None,
@@ -73,7 +69,7 @@ def calibrate_frames(
 
 
 def examine_frames(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     *,
     known: KnownValues | None = None,
     frame_numbers: IntArray | None = None,
@@ -132,7 +128,7 @@ def examine_frames(
     )
 
 
-def _check_zero(frames: npt.NDArray[Any], given: KnownValues) -> None:
+def _check_zero(frames: AnyArray, given: KnownValues) -> None:
     """Refuse a zero above the counts: less than no light there cannot be."""
     mean = float(frames.mean(dtype=np.float64))
     if given.zero_adu is not None and given.zero_adu > mean + 1:
@@ -143,14 +139,14 @@ def _check_zero(frames: npt.NDArray[Any], given: KnownValues) -> None:
         )
 
 
-def _background(blinking: FloatArray, sigma_px: float, bright: Brightness) -> DoubleArray:
+def _background(blinking: FloatArray, sigma_px: float, bright: Brightness) -> Float64Array:
     """Return the background over the field; a single number where frames are few."""
     if len(blinking) < 2:
         return np.full((1, 1), bright.background_photons.value)
     return background_map(blinking, sigma_px, bright.squared_brightness.value)
 
 
-def _still(frames: npt.NDArray[Any], given: KnownValues, numbers: IntArray) -> Examination:
+def _still(frames: AnyArray, given: KnownValues, numbers: IntArray) -> Examination:
     """Examine one frame in place of its copies, which nothing changes between: not even noise."""
     single = examine_frames(frames[:1], known=given, frame_numbers=numbers[:1])
     calibration = single.calibration
@@ -166,7 +162,7 @@ def _in_sample_units(given: KnownValues, sample: Sample) -> tuple[float | None, 
     )
 
 
-def _in_photons(values: npt.NDArray[np.float32], camera: TransferFit) -> npt.NDArray[np.float32]:
+def _in_photons(values: Float32Array, camera: TransferFit) -> Float32Array:
     return (values - np.float32(camera.zero.value)) / np.float32(camera.slope.value)
 
 
@@ -240,7 +236,7 @@ def _examination(
     numbers: IntArray,
     transfer: tuple[TransferCurve, TransferFit],
     optics: tuple[Spectrum, SpectrumFit],
-    background: DoubleArray,
+    background: Float64Array,
 ) -> Examination:
     """Collect the curves, in units for people."""
     curve, camera = transfer

@@ -5,12 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from deepstorm.structures import Estimate, FloatArray, IntArray
-
-DoubleArray = npt.NDArray[np.float64]
+from deepstorm.arrays import Float64Array, FloatArray, IntArray
+from deepstorm.structures import Estimate
 
 FRAMES_PER_WINDOW = 16
 MOST_WINDOWS = 6
@@ -73,7 +71,7 @@ def _cropped(photons: FloatArray) -> FloatArray:
     return photons[:, starts[0] : starts[0] + LONGEST_PX, starts[1] : starts[1] + LONGEST_PX]
 
 
-def _blinking_image(photons: FloatArray) -> DoubleArray:
+def _blinking_image(photons: FloatArray) -> Float64Array:
     """Return where emitters blink, without what is smooth, tapered and of unit norm."""
     variance = photons.var(axis=0, ddof=1, dtype=np.float64) - photons.mean(axis=0)
     image = np.sqrt(np.clip(ndimage.gaussian_filter(variance, 1.0), 0, None))
@@ -83,7 +81,7 @@ def _blinking_image(photons: FloatArray) -> DoubleArray:
     return np.asarray(image / max(float(np.linalg.norm(image)), 1e-12))
 
 
-def _surface(first: DoubleArray, other: DoubleArray, elapsed: float) -> DoubleArray:
+def _surface(first: Float64Array, other: Float64Array, elapsed: float) -> Float64Array:
     """Return the correlation of two images for every movement (y, x) over the whole movie."""
     spectrum = np.conj(np.fft.rfft2(first)) * np.fft.rfft2(other)
     correlation = np.fft.fftshift(np.fft.irfft2(spectrum, s=first.shape))
@@ -93,6 +91,6 @@ def _surface(first: DoubleArray, other: DoubleArray, elapsed: float) -> DoubleAr
     return np.asarray(ndimage.map_coordinates(correlation, [y, x], order=3, mode="grid-wrap"))
 
 
-def _peak(surface: DoubleArray) -> DoubleArray:
+def _peak(surface: Float64Array) -> Float64Array:
     row, column = np.unravel_index(int(np.argmax(surface)), surface.shape)
     return np.array([row, column]) * STEP_PX - SEARCH_PX

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, special
 
-from deepstorm.structures import BoolArray, FloatArray, IntArray
+from deepstorm.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 # The brightest neighbour of any real spot's centre has at least half of its light.
 NEIGHBOUR_RATIO = 3.0
@@ -57,7 +57,7 @@ class HotPixels:
 
     mask: BoolArray
 
-    def repair(self, frames: FloatArray | IntArray) -> npt.NDArray[np.float32]:
+    def repair(self, frames: FloatArray | IntArray) -> Float32Array:
         """Replace hot pixels by the median of the good pixels among the 24 around them.
 
         Parameters

@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
 from deepstorm.calibration.calibrate import SMALLEST_FIELD_PX
 from deepstorm.calibration.faults import FEW_FRAMES, HotPixels
-from deepstorm.structures import BoolArray, Calibration, Estimate
-
-DoubleArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
+from deepstorm.structures import Calibration, Estimate
 
 # A filament counts as a strip this wide, half a µm at usual pixels: see the density on a card.
 STRIP_PX = 5
@@ -74,9 +70,7 @@ class Conditions:
     upsampling: int
 
 
-def inspect_frames(
-    frames: npt.NDArray[Any], calibration: Calibration, upsampling: int
-) -> Conditions:
+def inspect_frames(frames: AnyArray, calibration: Calibration, upsampling: int) -> Conditions:
     """Return what is known of a movie.
 
     Parameters
@@ -98,7 +92,7 @@ def inspect_frames(
     )
 
 
-def _has_no_emitters(frames: npt.NDArray[Any], calibration: Calibration) -> bool:
+def _has_no_emitters(frames: AnyArray, calibration: Calibration) -> bool:
     """Tell whether nothing blinks in frames in which emitters could be seen.
 
     A calibration cannot tell: it supposes that there are emitters, measures them as the variance
@@ -119,7 +113,7 @@ def _has_no_emitters(frames: npt.NDArray[Any], calibration: Calibration) -> bool
     return not is_coherent and _brightest_over_chance(changes) <= OVER_CHANCE
 
 
-def _changes(frames: npt.NDArray[Any], calibration: Calibration) -> Float32Array:
+def _changes(frames: AnyArray, calibration: Calibration) -> Float32Array:
     """Return what changes with time, in standard deviations of the noise around a pixel.
 
     The course of the whole field, of a lamp that flickers or a background that bleaches, is taken
@@ -206,11 +200,11 @@ def _brightest(frames: Iterable[Float32Array], width_px: float) -> float:
     return max(float(frame.max()) for frame in smooth)
 
 
-def _repaired(frames: npt.NDArray[Any], calibration: Calibration) -> Float32Array:
+def _repaired(frames: AnyArray, calibration: Calibration) -> Float32Array:
     return HotPixels(calibration.hot_pixels | calibration.dead_pixels).repair(frames)
 
 
-def local_density(frames: npt.NDArray[Any], calibration: Calibration) -> Estimate:
+def local_density(frames: AnyArray, calibration: Calibration) -> Estimate:
     """Return how many emitters are on per camera pixel where there are emitters.
 
     The variance over time that is beyond the noise's shows where emitters blink, whatever the
@@ -245,7 +239,7 @@ def local_density(frames: npt.NDArray[Any], calibration: Calibration) -> Estimat
     return Estimate(value, value * float(np.sqrt((relative**2).sum())))
 
 
-def _blinking(counts: Float32Array, calibration: Calibration) -> DoubleArray:
+def _blinking(counts: Float32Array, calibration: Calibration) -> Float64Array:
     """Return the variance over time beyond that of the noise, averaged over a strip's width."""
     slope = calibration.adu_per_photon.value
     mean = (counts.mean(axis=0, dtype=np.float64) - calibration.zero_adu.value) / slope
@@ -253,7 +247,7 @@ def _blinking(counts: Float32Array, calibration: Calibration) -> DoubleArray:
     return np.asarray(ndimage.uniform_filter(variance - mean, STRIP_PX, mode="reflect"))
 
 
-def saturated_share(frames: npt.NDArray[Any], faulty: BoolArray) -> float:
+def saturated_share(frames: AnyArray, faulty: BoolArray) -> float:
     """Return the part of the pixels that are at the camera's limit.
 
     Brightness has no upper end: if more pixels have the very highest counts than lie just below,

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.optimize import nnls
 
+from deepstorm.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from deepstorm.calibration.spot_model import CELLS_PER_PX, SpotModel, Spots, in_cells
 from deepstorm.errors import InputError
-from deepstorm.structures import BoolArray, FloatArray, IntArray
 
 LEAST_EMITTERS = 10
 LEAST_BEADS = 3
@@ -39,8 +38,6 @@ FAINTEST = 0.25
 # Widths in camera pixels between which spots are looked for, and how much they must stand out.
 SPOT_WIDTHS_PX = (1.0, 4.0)
 SPOT_SIGNIFICANCE = 6.0
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +61,14 @@ class PsfMeasurement:
         What the model leaves of the mean spot, root mean square over the peak.
     """
 
-    image: Array
+    image: Float64Array
     emitters: int
     left_out: int
     signal_to_noise: float
     residual: float
 
 
-def find_spots(frames: FloatArray) -> tuple[IntArray, Array, Array]:
+def find_spots(frames: FloatArray) -> tuple[IntArray, Float64Array, Float64Array]:
     """Find bright spots, without telling single ones from several.
 
     Parameters
@@ -213,10 +210,10 @@ def _cut(
 class _Fitted:
     """A density and the spots that it was fitted to; ``kept`` says which of those given."""
 
-    density: Array
+    density: Float64Array
     spots: Spots
-    photons: Array
-    background: Array
+    photons: Float64Array
+    background: Float64Array
     kept: BoolArray
 
 
@@ -245,7 +242,7 @@ def _fit(model: SpotModel, spots: Spots, least: int, given: int) -> _Fitted:
     return now
 
 
-def _first_light(model: SpotModel, spots: Spots) -> tuple[Array, Array]:
+def _first_light(model: SpotModel, spots: Spots) -> tuple[Float64Array, Float64Array]:
     """Return the light and the background of windows, the latter from their border."""
     near = np.arange(-model.reach_px, model.reach_px + 1) + 0.5
     x, y = spots.x_px[:, None, None], spots.y_px[:, None, None]
@@ -265,7 +262,7 @@ def _with_density(model: SpotModel, now: _Fitted) -> _Fitted:
     return replace(now, density=density, photons=photons, background=background)
 
 
-def _scaled(shapes: Array, windows: Array) -> tuple[Array, Array]:
+def _scaled(shapes: Float64Array, windows: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Fit windows by their shape and a constant."""
     shape_mean, window_mean = shapes.mean(axis=(1, 2)), windows.mean(axis=(1, 2))
     centred = shapes - shape_mean[:, None, None]
@@ -303,12 +300,12 @@ def _of_one_shape(model: SpotModel, now: _Fitted) -> _Fitted:
     )
 
 
-def _residual(model: SpotModel, now: _Fitted) -> Array:
+def _residual(model: SpotModel, now: _Fitted) -> Float64Array:
     shapes = model.light(now.density, now.spots)
     return now.spots.windows - now.photons[:, None, None] * shapes - now.background[:, None, None]
 
 
-def _plane(model: SpotModel, spots: Spots, fitted: _Fitted) -> Array:
+def _plane(model: SpotModel, spots: Spots, fitted: _Fitted) -> Float64Array:
     """Fit the density of another plane of the same beads, at the positions found."""
     there = Spots(spots.windows, fitted.spots.x_px, fitted.spots.y_px)
     _, background = _first_light(model, there)
@@ -318,7 +315,7 @@ def _plane(model: SpotModel, spots: Spots, fitted: _Fitted) -> Array:
     return now.density
 
 
-def _calmed(model: SpotModel, density: Array) -> Array:
+def _calmed(model: SpotModel, density: Float64Array) -> Float64Array:
     """Let rings in which there is nothing but noise be round; make the sum 1.
 
     In each ring, the part of the variance that noise does not explain is kept.
@@ -333,31 +330,33 @@ def _calmed(model: SpotModel, density: Array) -> Array:
     outside = model.distance >= model.radius_px
     calm = round_part + kept[ring] * (density - round_part)
     calm[outside] = 0.0
-    found: Array = calm / calm.sum()
+    found: Float64Array = calm / calm.sum()
     return found
 
 
-def _noise(model: SpotModel, density: Array) -> float:
+def _noise(model: SpotModel, density: Float64Array) -> float:
     """Return the standard deviation of coefficients in the outer third of the circle."""
     distance = model.distance
     outer = (distance > 0.7 * model.radius_px) & (distance < 0.95 * model.radius_px)
     return float(1.4826 * np.median(np.abs(density[outer] - np.median(density[outer]))))
 
 
-def _finished(model: SpotModel, density: Array) -> Array:
+def _finished(model: SpotModel, density: Float64Array) -> Float64Array:
     """Return the light in each cell, none of it negative, fading out to the circle."""
     fade = ((1 - model.distance / model.radius_px) / FADING).clip(0, 1)
     light = in_cells(density).clip(min=0) * fade
-    found: Array = light / light.sum()
+    found: Float64Array = light / light.sum()
     return found
 
 
-def _centroid(model: SpotModel, density: Array) -> tuple[float, float]:
+def _centroid(model: SpotModel, density: Float64Array) -> tuple[float, float]:
     light = _finished(model, density)
     return float(light.sum(axis=0) @ model.offset), float(light.sum(axis=1) @ model.offset)
 
 
-def _measurement(model: SpotModel, densities: list[Array], fitted: _Fitted) -> PsfMeasurement:
+def _measurement(
+    model: SpotModel, densities: list[Float64Array], fitted: _Fitted
+) -> PsfMeasurement:
     raw = model.fit(fitted.spots, fitted.photons, fitted.background, fitted.density)
     noise = max(_noise(model, in_cells(raw)), 1e-12)
     image = np.stack([_finished(model, density) for density in densities])

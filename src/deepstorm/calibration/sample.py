@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Float32Array = npt.NDArray[np.float32]
+from deepstorm.arrays import AnyArray, Float32Array
+
 AnyValue = TypeVar("AnyValue", bound=np.generic)
 
 PATCH_PX = 64
@@ -45,7 +46,7 @@ class Sample:
     step_adu: float
 
     @classmethod
-    def cut(cls, frames: npt.NDArray[Any]) -> Sample:
+    def cut(cls, frames: AnyArray) -> Sample:
         """Cut frames of shape (frame, y, x)."""
         cut = cut_patches(frames)
         level = float(np.median(cut))
@@ -93,7 +94,7 @@ def _starts(length: int, size: int) -> list[int]:
     return [round(float(start)) for start in np.linspace(0, length - size, count)]
 
 
-def _scale(values: npt.NDArray[Any]) -> float:
+def _scale(values: AnyArray) -> float:
     """Return a positive size of the variation of values."""
     low, high = np.percentile(values, [5.0, 95.0])
     spread = float(high) - float(low) or float(np.ptp(values.astype(np.float64)))

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.calibration.sample import FRAMES_PER_BLOCK, Float32Array, Sample
-from deepstorm.structures import Estimate, FloatArray
-
-DoubleArray = npt.NDArray[np.float64]
+from deepstorm.arrays import Float32Array, Float64Array, FloatArray
+from deepstorm.calibration.sample import FRAMES_PER_BLOCK, Sample
+from deepstorm.structures import Estimate
 
 SIGMAS_PX = np.geomspace(0.4, 5.0, 160)
 # What is known of microscopes for single molecules before the movie is seen: log-normal.
@@ -50,10 +49,10 @@ class Spectrum:
         fluctuation.
     """
 
-    frequency: DoubleArray
-    power: DoubleArray
-    counts: DoubleArray
-    templates: DoubleArray
+    frequency: Float64Array
+    power: Float64Array
+    counts: Float64Array
+    templates: Float64Array
     model_error: float
 
 
@@ -75,7 +74,7 @@ class SpectrumFit:
     sigma_px: Estimate
     amplitude: Estimate
     noise: float
-    model: DoubleArray
+    model: Float64Array
 
 
 def fluctuation_spectrum(sample: Sample) -> Spectrum:
@@ -104,7 +103,7 @@ def fluctuation_spectrum(sample: Sample) -> Spectrum:
     return Spectrum(frequency, binned, np.maximum(independent, 0.5), rows, model_error)
 
 
-def _hann(length: int) -> DoubleArray:
+def _hann(length: int) -> Float64Array:
     return np.asarray(np.hanning(length + 2)[1:-1], np.float64)
 
 
@@ -114,7 +113,7 @@ def _window_spread(length: int) -> float:
     return float((np.diff(window) ** 2).sum() / (window**2).sum())
 
 
-def _cells_power(values: Float32Array, window: Float32Array) -> DoubleArray:
+def _cells_power(values: Float32Array, window: Float32Array) -> Float64Array:
     """Return the mean power over the frames of each patch, (patch, ky, kx)."""
     mean = (values * window).sum(axis=(2, 3), keepdims=True) / window.sum()
     spectrum = np.fft.rfft2((values - mean) * window)
@@ -122,21 +121,23 @@ def _cells_power(values: Float32Array, window: Float32Array) -> DoubleArray:
     return np.asarray(power.mean(axis=1) / (window.astype(np.float64) ** 2).sum())
 
 
-def _binned(weight: DoubleArray, index: npt.NDArray[np.intp], values: DoubleArray) -> DoubleArray:
+def _binned(
+    weight: Float64Array, index: npt.NDArray[np.intp], values: Float64Array
+) -> Float64Array:
     inside = (index >= 0) & (index < RADIAL_BINS)
     products = (weight * values)[inside]
     sums = np.bincount(index[inside], weights=products, minlength=RADIAL_BINS)
     return np.asarray(sums, np.float64)
 
 
-def _templates(ky: FloatArray, kx: FloatArray, spread_y: float, spread_x: float) -> DoubleArray:
+def _templates(ky: FloatArray, kx: FloatArray, spread_y: float, spread_x: float) -> Float64Array:
     """Return the power of unit emitters for every sigma, shape (sigma, ky, kx)."""
     rows = _axis_power(ky, spread_y)
     columns = _axis_power(kx, spread_x)
     return np.asarray(rows[:, :, None] * columns[:, None, :])
 
 
-def _axis_power(k: FloatArray, spread: float) -> DoubleArray:
+def _axis_power(k: FloatArray, spread: float) -> Float64Array:
     """Return the power along one axis, shape (sigma, k), with aliases and the window's blur."""
     variance = SIGMAS_PX[:, None] ** 2
     # A Gaussian of variance 1 / (2 sigma²) in k, convolved with one of variance ``spread``.
@@ -187,8 +188,8 @@ def _nearest(sigma_px: float) -> float:
 
 
 def _profiles(
-    power: DoubleArray, templates: DoubleArray, weights: DoubleArray
-) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
+    power: Float64Array, templates: Float64Array, weights: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Fit amplitude and noise, neither negative, for each power (row) and sigma (column)."""
     w, wt = weights.sum(), templates @ weights
     wtt = (templates**2) @ weights
@@ -203,15 +204,15 @@ def _profiles(
     return amplitude, noise, np.clip(misfit, 0, None)
 
 
-def _normalised(log_density: DoubleArray) -> DoubleArray:
+def _normalised(log_density: Float64Array) -> Float64Array:
     density = np.exp(log_density - log_density.max())
     return np.asarray(density / density.sum())
 
 
 def _resampled(
     spectrum: Spectrum,
-    weights: DoubleArray,
-    prior: DoubleArray,
+    weights: Float64Array,
+    prior: Float64Array,
     excess: float,
     rng: np.random.Generator,
 ) -> tuple[float, float]:

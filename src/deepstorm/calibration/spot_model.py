@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
-from deepstorm.structures import BoolArray, FloatArray, IntArray
+from deepstorm.arrays import BoolArray, Float64Array, FloatArray, IntArray
 
 CELLS_PER_PX = 4
 # Camera pixels around the circle in which there is background alone.
@@ -23,8 +22,6 @@ MARGIN_PX = 2
 # of one of 1.1 camera pixels' width; it tells how much roughness is noise.
 ROUGHNESS = 0.06 / (2 * np.pi * 1.1**2 * CELLS_PER_PX**2)
 DIFFERENCE = 0.05
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +36,9 @@ class Spots:
         Position from the outer corner of the window's middle pixel.
     """
 
-    windows: Array
-    x_px: Array
-    y_px: Array
+    windows: Float64Array
+    x_px: Float64Array
+    y_px: Float64Array
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -78,32 +75,34 @@ class SpotModel:
         return 2 * self.radius_px * CELLS_PER_PX
 
     @property
-    def offset(self) -> Array:
+    def offset(self) -> Float64Array:
         """Middles of the cells from the emitter, in camera pixels."""
         return (np.arange(self.cells) + 0.5) / CELLS_PER_PX - self.radius_px
 
     @property
-    def distance(self) -> Array:
+    def distance(self) -> Float64Array:
         """Distance of each cell from the emitter in camera pixels, shape (y, x)."""
-        found: Array = np.hypot(self.offset[:, None], self.offset)
+        found: Float64Array = np.hypot(self.offset[:, None], self.offset)
         return found
 
-    def light(self, density: Array, spots: Spots) -> Array:
+    def light(self, density: Float64Array, spots: Spots) -> Float64Array:
         """Return the light of an emitter of unit light in each window, shape (n, side, side)."""
         padded = np.append(density.ravel(), 0.0)
         row, weight = self._taps(spots)
         side = 2 * self.reach_px + 1
-        found: Array = np.sum(padded[row] * weight, axis=-1).reshape(-1, side, side)
+        found: Float64Array = np.sum(padded[row] * weight, axis=-1).reshape(-1, side, side)
         return found
 
-    def slopes(self, density: Array, spots: Spots) -> tuple[Array, Array]:
+    def slopes(self, density: Float64Array, spots: Spots) -> tuple[Float64Array, Float64Array]:
         """Return how the light changes as an emitter moves along x and along y, per pixel."""
         d = DIFFERENCE
         ahead, behind = (self.light(density, spots.moved(s, 0)) for s in (d, -d))
         below, above = (self.light(density, spots.moved(0, s)) for s in (d, -d))
         return (ahead - behind) / (2 * d), (below - above) / (2 * d)
 
-    def fit(self, spots: Spots, photons: Array, background: Array, start: Array) -> Array:
+    def fit(
+        self, spots: Spots, photons: Float64Array, background: Float64Array, start: Float64Array
+    ) -> Float64Array:
         """Fit the density to spots of known light and background.
 
         Parameters
@@ -130,10 +129,10 @@ class SpotModel:
         stiffness = (noise / ROUGHNESS) ** 2
         inside = (self.distance < self.radius_px).astype(np.float64)
 
-        def normal(vector: Array) -> Array:
+        def normal(vector: Float64Array) -> Float64Array:
             density = vector.reshape(inside.shape) * inside
             whole = (matrix.T @ (matrix @ density.ravel())).reshape(inside.shape)
-            found: Array = ((whole + stiffness * _bending(density)) * inside).ravel()
+            found: Float64Array = ((whole + stiffness * _bending(density)) * inside).ravel()
             return found
 
         length = self.cells**2
@@ -142,7 +141,7 @@ class SpotModel:
         solved, _ = cg(operator, right, x0=(start * inside).ravel(), rtol=1e-4, maxiter=60)
         return np.asarray(solved).reshape(inside.shape) * inside
 
-    def _taps(self, spots: Spots) -> tuple[IntArray, Array]:
+    def _taps(self, spots: Spots) -> tuple[IntArray, Float64Array]:
         """Return the cells of each pixel and their weights, shape (n, pixel, cells).
 
         A cell beyond the density has the number after the last.
@@ -157,7 +156,7 @@ class SpotModel:
         shape = (len(spots), pixels, taps)
         return row.reshape(shape), np.broadcast_to(weight, row.shape).reshape(shape)
 
-    def _taps_along(self, position_px: Array) -> tuple[IntArray, Array]:
+    def _taps_along(self, position_px: Float64Array) -> tuple[IntArray, Float64Array]:
         """Return cells, shape (n, pixel, tap), −1 outside, and weights, shape (n, tap)."""
         pixel = np.arange(-self.reach_px, self.reach_px + 1)
         start = (self.radius_px - position_px) * CELLS_PER_PX
@@ -169,15 +168,15 @@ class SpotModel:
         return np.where((cell >= 0) & (cell < self.cells), cell, -1), weight
 
 
-def _summed(t: Array) -> Array:
+def _summed(t: Float64Array) -> Float64Array:
     """Return the integral of the quadratic B-spline around 0 up to ``t``, in cells."""
     near = 0.5 + 0.75 * t - t**3 / 3
     far = (1.5 - np.abs(t)).clip(min=0) ** 3 / 6
-    found: Array = np.where(np.abs(t) <= 0.5, near, np.where(t < 0, far, 1 - far))
+    found: Float64Array = np.where(np.abs(t) <= 0.5, near, np.where(t < 0, far, 1 - far))
     return found
 
 
-def _bending(density: Array) -> Array:
+def _bending(density: Float64Array) -> Float64Array:
     """Return the gradient of half the sum of squared second differences."""
     found = np.zeros_like(density)
     for axis in (0, 1):
@@ -186,7 +185,7 @@ def _bending(density: Array) -> Array:
     return found
 
 
-def in_cells(density: Array) -> Array:
+def in_cells(density: Float64Array) -> Float64Array:
     """Return the light in each cell of a density given by its coefficients."""
     found = density
     for axis in (0, 1):

@@ -7,13 +7,9 @@ that blink would find these dim and many.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from deepstorm.structures import BoolArray
-
-DoubleArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
+from deepstorm.arrays import BoolArray, Float32Array, Float64Array
 
 # With fewer frames, hardly anything tells what blinks.
 FEW_FRAMES = 8
@@ -59,7 +55,7 @@ def find_steady_spots(photons: Float32Array, sigma_px: float) -> BoolArray:
     return flanks if flanks.mean() < MOST_OF_THE_FIELD else np.zeros_like(spots)
 
 
-def _usual(image: DoubleArray, sigma_px: float) -> DoubleArray:
+def _usual(image: Float64Array, sigma_px: float) -> Float64Array:
     """Return the median of the blocks around each pixel, shape (y, x)."""
     side = int(np.ceil(BLOCK * sigma_px))
     blocks = ndimage.uniform_filter(image, side)[side // 2 :: side, side // 2 :: side]
@@ -70,7 +66,7 @@ def _usual(image: DoubleArray, sigma_px: float) -> DoubleArray:
         np.minimum(np.arange(length) // side, number - 1)
         for length, number in zip(image.shape, median.shape, strict=True)
     )
-    usual: DoubleArray = median[np.ix_(rows, columns)]
+    usual: Float64Array = median[np.ix_(rows, columns)]
     return usual
 
 

@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from deepstorm.calibration.sample import Float32Array, Sample
+from deepstorm.arrays import Float32Array, Float64Array
+from deepstorm.calibration.sample import Sample
 from deepstorm.calibration.zero import ZeroPrior
 from deepstorm.structures import Estimate
-
-DoubleArray = npt.NDArray[np.float64]
 
 _TAPS = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
 _TAPS /= np.sqrt((_TAPS**2).sum())
@@ -56,11 +55,11 @@ class TransferCurve:
         Counts that hardly a pixel falls below.
     """
 
-    counts: DoubleArray
-    mean: DoubleArray
-    variance: DoubleArray
-    light: DoubleArray
-    swing: DoubleArray
+    counts: Float64Array
+    mean: Float64Array
+    variance: Float64Array
+    light: Float64Array
+    swing: Float64Array
     darkest: float
 
 
@@ -84,7 +83,7 @@ class TransferFit:
     zero: Estimate
     pivot: float
     is_measured: bool
-    extra: DoubleArray
+    extra: Float64Array
 
 
 def transfer_curve(sample: Sample) -> TransferCurve:
@@ -128,7 +127,7 @@ def _block_values(sample: Sample, block: slice, dark: float) -> tuple[Float32Arr
     return tuple(_inner(each) for each in (_ring(frames), mean, variance, light, swing))
 
 
-def _filtered(frames: Float32Array, taps: DoubleArray) -> Float32Array:
+def _filtered(frames: Float32Array, taps: Float64Array) -> Float32Array:
     once = ndimage.correlate1d(frames, taps, axis=-1, mode="mirror")
     return np.asarray(ndimage.correlate1d(once, taps, axis=-2, mode="mirror"), np.float32)
 
@@ -146,7 +145,7 @@ def _inner(values: Float32Array) -> Float32Array:
     return values[..., y : height - y, x : width - x]
 
 
-def _sums(edges: DoubleArray, around: Float32Array, *columns: Float32Array) -> DoubleArray:
+def _sums(edges: Float64Array, around: Float32Array, *columns: Float32Array) -> Float64Array:
     """Return the number of pixels and the sum of each column in every bin of ``around``."""
     index, bins = np.searchsorted(edges, around), len(edges) + 1
     counts = np.bincount(index, minlength=bins).astype(np.float64)
@@ -230,9 +229,9 @@ class _Posterior:
     zeros, probability : ndarray, shape (slope, level)
     """
 
-    slopes: DoubleArray
-    zeros: DoubleArray
-    probability: DoubleArray
+    slopes: Float64Array
+    zeros: Float64Array
+    probability: Float64Array
 
     @classmethod
     def of(
@@ -271,7 +270,7 @@ class _Posterior:
         """Return mean and standard deviation of the zero."""
         return Estimate(*self._moments(self.zeros))
 
-    def _moments(self, values: DoubleArray) -> tuple[float, float]:
+    def _moments(self, values: Float64Array) -> tuple[float, float]:
         mean = float((self.probability * values).sum())
         return mean, float(np.sqrt((self.probability * (values - mean) ** 2).sum()))
 
@@ -285,7 +284,7 @@ class _Line:
     centre: float
     level_error: float
     error: float
-    extra: DoubleArray
+    extra: Float64Array
 
     @classmethod
     def through(
@@ -326,8 +325,8 @@ class _Line:
 
 
 def _weighted_fit(
-    design: DoubleArray, variance: DoubleArray, counts: DoubleArray, priors: DoubleArray
-) -> tuple[DoubleArray, DoubleArray]:
+    design: Float64Array, variance: Float64Array, counts: Float64Array, priors: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Solve for the line and what leaks, whose priors (mean, spread) are the last columns'."""
     columns = design.shape[1]
     model = np.maximum(variance, 1e-3 * variance.max() + 1e-12)

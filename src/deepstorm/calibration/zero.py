@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array
 from deepstorm.calibration.sample import Sample
-
-DoubleArray = npt.NDArray[np.float64]
 
 # Squared read noise in photons, by which the zero lies below the offset: 2 for an sCMOS, hardly
 # anything for an EMCCD. A CCD whose noise is higher needs an offset of several times its noise.
@@ -35,7 +32,7 @@ class ZeroPrior:
     darkest: float
 
     @classmethod
-    def of(cls, frames: npt.NDArray[Any], sample: Sample, darkest: float) -> ZeroPrior | None:
+    def of(cls, frames: AnyArray, sample: Sample, darkest: float) -> ZeroPrior | None:
         """Return the prior for raw frames; None where a level may have been taken off.
 
         Raw frames hold whole numbers, none below 0. Where the least of them is 0, a level may have
@@ -47,7 +44,7 @@ class ZeroPrior:
             return None
         return cls(lowest, darkest)
 
-    def log_weight(self, zeros: DoubleArray, slopes: DoubleArray) -> DoubleArray:
+    def log_weight(self, zeros: Float64Array, slopes: Float64Array) -> Float64Array:
         """Return the logarithm of the prior, but for a constant.
 
         It is flat above the converter's 0, falls below as a Gaussian of ``READ_PHOTONS``, and has a
@@ -66,5 +63,5 @@ class ZeroPrior:
         return np.asarray(np.logaddexp(-0.5 * np.minimum(distance, 0.0) ** 2, peak))
 
 
-def _are_whole(frames: npt.NDArray[Any]) -> bool:
+def _are_whole(frames: AnyArray) -> bool:
     return frames.dtype.kind in "ui" or all(bool((f == np.rint(f)).all()) for f in frames)

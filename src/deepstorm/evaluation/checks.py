@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array
 from deepstorm.errors import InputError
 
 
-def checked_image(image: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
+def checked_image(image: npt.ArrayLike, name: str) -> Float64Array:
     """Return an image as float64 after checking that it is two-dimensional and finite.
 
     Parameters

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepstorm.arrays import BoolArray
 from deepstorm.evaluation.matching import match_emitters, near_emitters
-from deepstorm.structures import BoolArray, Localizations
+from deepstorm.structures import Localizations
 
 
 @dataclass(frozen=True, slots=True)

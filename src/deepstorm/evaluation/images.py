@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize_scalar
 
+from deepstorm.arrays import Float64Array
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import check_length, checked_image
 from deepstorm.structures import Localizations, histogram_image
@@ -21,8 +22,6 @@ _SSIM_K1 = 0.01
 _SSIM_K2 = 0.03
 # From half a pixel down to 1/64 of one.
 _SHIFT_REFINEMENTS = 5
-
-_Image = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +181,7 @@ def structural_similarity(image: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     return float(np.mean(luminance * structure))
 
 
-def _local_mean(image: _Image) -> _Image:
+def _local_mean(image: Float64Array) -> Float64Array:
     blurred = gaussian_filter(image, _SSIM_SIGMA_PX, radius=_SSIM_RADIUS_PX)
     inside = slice(_SSIM_RADIUS_PX, -_SSIM_RADIUS_PX)
     return np.asarray(blurred[inside, inside])
@@ -318,7 +317,7 @@ def _shifts_around(
     return [point for point in grid if point != centre and max(map(abs, point)) <= limit]
 
 
-def _checked_pair(image: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[_Image, _Image]:
+def _checked_pair(image: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
     a, b = checked_image(image, "image"), checked_image(truth, "true image")
     if a.shape != b.shape:
         raise InputError(
@@ -330,7 +329,7 @@ def _checked_pair(image: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[_Image, _
     return a, b
 
 
-def _scaled_pair(image: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[_Image, _Image]:
+def _scaled_pair(image: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
     """Return the image times its least-squares scale (0 or more), and the truth."""
     a, b = _checked_pair(image, truth)
     energy = np.sum(a**2)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import check_length, checked_image
 
 RAYLEIGH_DIP = 0.26
 """Depth of the dip between two points at Rayleigh's distance, relative to the peaks."""
-
-_Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,9 @@ class PairProfile:
         is their counting error.
     """
 
-    offset_nm: npt.NDArray[np.float64]
-    intensity: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.float64]
+    offset_nm: Float64Array
+    intensity: Float64Array
+    counts: Float64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,8 @@ def pair_profile(
 
 
 def _one_pair(
-    rows_nm: _Float, sums: _Float, centre_nm: float, reach_nm: float
-) -> tuple[_Float, _Float, _Float]:
+    rows_nm: Float64Array, sums: Float64Array, centre_nm: float, reach_nm: float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return (offset, share of the pair's sum, sum) of the rows around one pair."""
     near = np.abs(rows_nm - centre_nm) <= reach_nm
     total = float(sums[near].sum())

@@ -12,9 +12,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import BoolArray, Float64Array, Int64Array
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import check_length
-from deepstorm.structures import BoolArray, Localizations
+from deepstorm.structures import Localizations
 
 # Emitters handled at a time, in whole frames: bounds the memory for the list of pairs.
 _BLOCK_SIZE = 100_000
@@ -22,9 +23,6 @@ _BLOCK_SIZE = 100_000
 _MAX_PAIRS = 20_000_000
 # Up to this size a full cost matrix is faster than a sparse one.
 _DENSE_CELLS = 250_000
-
-_Index = npt.NDArray[np.int64]
-_Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,9 @@ class Matches:
         Lateral distance of each pair in nm.
     """
 
-    predicted_index: npt.NDArray[np.int64]
-    truth_index: npt.NDArray[np.int64]
-    distance_nm: npt.NDArray[np.float64]
+    predicted_index: Int64Array
+    truth_index: Int64Array
+    distance_nm: Float64Array
 
     def __len__(self) -> int:
         return len(self.predicted_index)
@@ -119,7 +117,7 @@ def near_emitters(
 
 def _blocks_of_frames(
     predicted: Localizations, truth: Localizations
-) -> Iterator[tuple[_Index, _Index]]:
+) -> Iterator[tuple[Int64Array, Int64Array]]:
     """Yield the rows of either table for a run of whole frames at a time."""
     frames, counts = np.unique(np.concatenate([predicted.frame, truth.frame]), return_counts=True)
     block = (np.cumsum(counts) - 1) // _BLOCK_SIZE
@@ -129,19 +127,19 @@ def _blocks_of_frames(
     yield from zip(predicted_rows, truth_rows, strict=True)
 
 
-def _rows_by_frame(table: Localizations, first_frames: npt.NDArray[np.integer]) -> list[_Index]:
+def _rows_by_frame(table: Localizations, first_frames: npt.NDArray[np.integer]) -> list[Int64Array]:
     """Return the rows from each first frame up to the next, in the order of the frames."""
     order = np.argsort(table.frame, kind="stable").astype(np.int64)
     return np.split(order, np.searchsorted(table.frame[order], first_frames[1:]))
 
 
 def _match_block(
-    predicted_rows: _Index,
-    truth_rows: _Index,
+    predicted_rows: Int64Array,
+    truth_rows: Int64Array,
     predicted: Localizations,
     truth: Localizations,
     radius_nm: float,
-) -> tuple[_Index, _Index, _Float]:
+) -> tuple[Int64Array, Int64Array, Float64Array]:
     """Return the predicted rows, true rows and distances of the pairs of one block."""
     predicted, truth = predicted.select(predicted_rows), truth.select(truth_rows)
     i, j, distance_nm = _pairs_within(predicted, truth, radius_nm)
@@ -151,7 +149,7 @@ def _match_block(
 
 def _pairs_within(
     predicted: Localizations, truth: Localizations, radius_nm: float
-) -> tuple[_Index, _Index, _Float]:
+) -> tuple[Int64Array, Int64Array, Float64Array]:
     """List every pair of the same frame within the radius."""
     # The frame is a third axis, stretched so far that no pair within the radius crosses frames.
     rank = np.unique(np.concatenate([predicted.frame, truth.frame]), return_inverse=True)[1]
@@ -171,7 +169,7 @@ def _pairs_within(
     return pairs["i"].astype(np.int64), pairs["j"].astype(np.int64), pairs["v"]
 
 
-def _tree(table: Localizations, depth_nm: _Float, kind: str) -> cKDTree:
+def _tree(table: Localizations, depth_nm: Float64Array, kind: str) -> cKDTree:
     points = np.column_stack([table.x_nm, table.y_nm, depth_nm]).astype(np.float64)
     if not np.isfinite(points).all():
         raise InputError(
@@ -181,7 +179,9 @@ def _tree(table: Localizations, depth_nm: _Float, kind: str) -> cKDTree:
     return cKDTree(points)
 
 
-def _best_pairs(i: _Index, j: _Index, distance_nm: _Float, radius_nm: float) -> _Index:
+def _best_pairs(
+    i: Int64Array, j: Int64Array, distance_nm: Float64Array, radius_nm: float
+) -> Int64Array:
     """Choose the pairs to keep, treating each group of linked emitters on its own."""
     if len(i) == 0:
         return np.empty(0, np.int64)
@@ -197,7 +197,7 @@ def _best_pairs(i: _Index, j: _Index, distance_nm: _Float, radius_nm: float) -> 
     return np.concatenate(chosen)
 
 
-def _components(i: _Index, j: _Index) -> tuple[_Index, npt.NDArray[np.bool_]]:
+def _components(i: Int64Array, j: Int64Array) -> tuple[Int64Array, BoolArray]:
     """Return the component of every pair, and for every component whether it is a star."""
     rows, row = np.unique(i, return_inverse=True)
     columns, column = np.unique(j, return_inverse=True)
@@ -209,7 +209,7 @@ def _components(i: _Index, j: _Index) -> tuple[_Index, npt.NDArray[np.bool_]]:
     return label[row].astype(np.int64), np.minimum(n_rows, n_columns) == 1
 
 
-def _assign(i: _Index, j: _Index, distance: _Float) -> _Index:
+def _assign(i: Int64Array, j: Int64Array, distance: Float64Array) -> Int64Array:
     """Solve one component exactly; distances are in units of the radius, 0 to 1.
 
     A pair costs 1 + distance, at most 2, and a row left alone costs more than all that pairing
@@ -226,8 +226,8 @@ def _assign(i: _Index, j: _Index, distance: _Float) -> _Index:
 
 
 def _solve_dense(
-    row: _Index, column: _Index, cost: _Float, shape: tuple[int, int], alone: float
-) -> _Index:
+    row: Int64Array, column: Int64Array, cost: Float64Array, shape: tuple[int, int], alone: float
+) -> Int64Array:
     """Return the column assigned to each row; a column that is no candidate means none."""
     matrix = np.full(shape, alone)
     matrix[row, column] = cost
@@ -235,8 +235,8 @@ def _solve_dense(
 
 
 def _solve_sparse(
-    row: _Index, column: _Index, cost: _Float, shape: tuple[int, int], alone: float
-) -> _Index:
+    row: Int64Array, column: Int64Array, cost: Float64Array, shape: tuple[int, int], alone: float
+) -> Int64Array:
     """As :func:`_solve_dense`, without the matrix: every row gets a column of its own instead."""
     every_row = np.arange(shape[0])
     # The solver of older scipy versions takes 32-bit indices alone.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import Int64Array
 from deepstorm.evaluation.matching import match_emitters
 from deepstorm.structures import Localizations
 
@@ -36,7 +37,7 @@ class PositionErrors:
     rms_nm: float | None
     stated_rms_nm: float | None
     core_nm: float | None
-    truth_index: npt.NDArray[np.int64]
+    truth_index: Int64Array
 
     @property
     def actual_over_stated(self) -> float | None:

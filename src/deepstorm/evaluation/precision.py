@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array, FloatArray
 from deepstorm.errors import InputError
 from deepstorm.simulation.psf import REACH_SIGMA, integrated_gaussian
-from deepstorm.structures import FloatArray, Localizations
+from deepstorm.structures import Localizations
 
 # The bound is even and periodic in the sub-pixel position, so half a pixel stands for all of it.
 SUBPIXEL_POSITIONS_PX = (np.arange(3) + 0.5) / 6
@@ -40,9 +40,9 @@ class EmitterBounds:
         Of the background in photons per pixel; it falls with the size of the window.
     """
 
-    position_px: npt.NDArray[np.float64]
-    photons: npt.NDArray[np.float64]
-    background_photons: npt.NDArray[np.float64]
+    position_px: Float64Array
+    photons: Float64Array
+    background_photons: Float64Array
 
 
 def emitter_bounds(
@@ -95,7 +95,7 @@ def localization_bound_nm(
     background_photons: float | FloatArray,
     sigma_nm: float,
     pixel_size_nm: float,
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Return the Cramér-Rao bound of an isolated emitter's position along one axis.
 
     Parameters
@@ -145,7 +145,7 @@ def _check(
         raise InputError(f"the window reaches {reach_px} pixels; at least 1 is needed")
 
 
-def _relative_variances(ratio: FloatArray, sigma_px: float, reach: int) -> npt.NDArray[np.float64]:
+def _relative_variances(ratio: FloatArray, sigma_px: float, reach: int) -> Float64Array:
     """Return the variances for one photon, by the ratio of background to photons.
 
     With brightness in units of itself and background in units of the brightness, the information
@@ -167,7 +167,7 @@ def _relative_variances(ratio: FloatArray, sigma_px: float, reach: int) -> npt.N
 
 def _variances_at(
     x_px: float, y_px: float, ratio: FloatArray, sigma_px: float, reach: int
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Return the diagonal of the inverse information, shape (n, 4), at one sub-pixel position."""
     spot, slopes = _spot_and_slopes(x_px, y_px, sigma_px, reach)
     products = (slopes[:, :, None] * slopes[:, None, :]).reshape(len(spot), -1)
@@ -176,13 +176,13 @@ def _variances_at(
     # Without background the entries differ by many orders; scaled to a unit diagonal they do not.
     scale = 1 / np.sqrt(np.diagonal(information, axis1=1, axis2=2))
     inverse = np.linalg.inv(information * scale[:, :, None] * scale[:, None, :])
-    result: npt.NDArray[np.float64] = np.diagonal(inverse, axis1=1, axis2=2) * scale**2
+    result: Float64Array = np.diagonal(inverse, axis1=1, axis2=2) * scale**2
     return result
 
 
 def _spot_and_slopes(
     x_px: float, y_px: float, sigma_px: float, reach: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array]:
     """Return the light of one photon by pixel, and its derivatives by the four parameters."""
     x_profile, x_slope = _profile_and_slope(x_px, sigma_px, reach)
     y_profile, y_slope = _profile_and_slope(y_px, sigma_px, reach)
@@ -194,7 +194,7 @@ def _spot_and_slopes(
 
 def _profile_and_slope(
     position_px: float, sigma_px: float, reach: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array]:
     """Return the integrated Gaussian in pixels -reach to reach, and its derivative by position."""
     width = 2 * reach + 1
     profile = integrated_gaussian(

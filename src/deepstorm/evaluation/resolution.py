@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates, uniform_filter1d
 from scipy.signal.windows import tukey
 
+from deepstorm.arrays import Float64Array
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import check_length, checked_image
 
@@ -20,8 +21,6 @@ FRC_THRESHOLD = 1 / 7
 _TUKEY_SHAPE = 0.25
 # With fewer rings a resolution read from the curve would be noise.
 _MIN_FRC_SIDE_PX = 16
-
-_Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ class FourierRingCorrelation:
         too: the first rings hold so few frequencies that chance alone may correlate them.
     """
 
-    frequency_per_nm: npt.NDArray[np.float64]
-    correlation: npt.NDArray[np.float64]
+    frequency_per_nm: Float64Array
+    correlation: Float64Array
     resolution_nm: float | None
 
 
@@ -52,7 +51,7 @@ def line_profile(
     end_nm: tuple[float, float],
     width_nm: float,
     pixel_size_nm: float,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array]:
     """Return the intensity along a straight line, averaged across its width.
 
     Values between pixel centres are interpolated linearly; samples are at most a pixel apart in
@@ -99,14 +98,18 @@ def line_profile(
     return distance_nm, samples.mean(axis=0)
 
 
-def _points_nm(start_nm: _Float, along: _Float, distance_nm: _Float, offset_nm: _Float) -> _Float:
+def _points_nm(
+    start_nm: Float64Array, along: Float64Array, distance_nm: Float64Array, offset_nm: Float64Array
+) -> Float64Array:
     """Return the points (x, y) of parallel lines, shape (line, sample, 2)."""
     across = np.array([-along[1], along[0]])
-    points: _Float = start_nm + distance_nm[:, None] * along + offset_nm[:, None, None] * across
+    points: Float64Array = (
+        start_nm + distance_nm[:, None] * along + offset_nm[:, None, None] * across
+    )
     return points
 
 
-def _check_inside(ends_nm: _Float, shape: tuple[int, ...], pixel_size_nm: float) -> None:
+def _check_inside(ends_nm: Float64Array, shape: tuple[int, ...], pixel_size_nm: float) -> None:
     field_nm = np.array([shape[1], shape[0]]) * pixel_size_nm
     # Negated, so that NaN is refused as well.
     if not ((ends_nm >= 0) & (ends_nm <= field_nm)).all():
@@ -155,7 +158,7 @@ def fwhm_nm(
     return right - left
 
 
-def _check_profile(x: _Float, y: _Float) -> None:
+def _check_profile(x: Float64Array, y: Float64Array) -> None:
     if x.ndim != 1 or x.shape != y.shape or len(x) < 3:
         raise InputError(
             f"the profile has distances of shape {x.shape} and intensities of shape {y.shape}; "
@@ -165,7 +168,7 @@ def _check_profile(x: _Float, y: _Float) -> None:
         raise InputError("the profile needs finite values and increasing distances")
 
 
-def _first_crossing(x: _Float, y: _Float, level: float, side: str) -> float:
+def _first_crossing(x: Float64Array, y: Float64Array, level: float, side: str) -> float:
     """Return where a profile that starts above the level first comes down to it."""
     below = np.flatnonzero(y <= level)
     if len(below) == 0:
@@ -223,7 +226,7 @@ def fourier_ring_correlation(
     return FourierRingCorrelation(frequency, correlation, resolution_nm)
 
 
-def _spectrum(image: _Float, name: str) -> npt.NDArray[np.complex128]:
+def _spectrum(image: Float64Array, name: str) -> npt.NDArray[np.complex128]:
     if np.ptp(image) == 0:
         raise InputError(f"the {name} is constant; there is nothing to correlate")
     window = np.outer(*(tukey(side, _TUKEY_SHAPE) for side in image.shape))
@@ -232,7 +235,7 @@ def _spectrum(image: _Float, name: str) -> npt.NDArray[np.complex128]:
     return np.fft.fft2(centred * window)
 
 
-def _ring_sums(values: _Float) -> _Float:
+def _ring_sums(values: Float64Array) -> Float64Array:
     """Sum over rings as wide as a frequency step of the shorter side, zero frequency left out."""
     height, width = values.shape
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)) * min(values.shape)
@@ -241,7 +244,9 @@ def _ring_sums(values: _Float) -> _Float:
     return sums[1 : min(values.shape) // 2 + 1]
 
 
-def _resolution_nm(frequency_per_nm: _Float, correlation: _Float, weights: _Float) -> float | None:
+def _resolution_nm(
+    frequency_per_nm: Float64Array, correlation: Float64Array, weights: Float64Array
+) -> float | None:
     width = max(3, 2 * (len(correlation) // 40) + 1)
     # Weights: the first rings hold few frequencies, so that chance alone correlates them.
     smooth = uniform_filter1d(correlation * weights, width, mode="nearest")

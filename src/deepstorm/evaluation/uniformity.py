@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array, Int64Array
 from deepstorm.errors import InputError
 from deepstorm.evaluation.checks import check_length, checked_image
 from deepstorm.structures import Localizations
-
-_Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class PixelHistogram:
         Standard deviation of an entry that is uniform but for the finite number.
     """
 
-    x_share: npt.NDArray[np.float64]
-    y_share: npt.NDArray[np.float64]
+    x_share: Float64Array
+    y_share: Float64Array
     counting_error: float
 
     @property
@@ -74,9 +73,9 @@ def pixel_histogram(
 
 def _part_of_pixel(
     position_nm: npt.NDArray[np.floating], pixel_size_nm: float, bins: int
-) -> npt.NDArray[np.int64]:
+) -> Int64Array:
     parts = np.floor(np.asarray(position_nm, np.float64) / pixel_size_nm * bins).astype(np.int64)
-    within: npt.NDArray[np.int64] = parts % bins
+    within: Int64Array = parts % bins
     return within
 
 
@@ -125,16 +124,16 @@ def clumping(
     return _unevenness(_box_sums(a, side), "image") / expected
 
 
-def _box_sums(image: _Float, side: int) -> _Float:
+def _box_sums(image: Float64Array, side: int) -> Float64Array:
     height, width = image.shape[0] // side, image.shape[1] // side
     if height * width < 2:
         raise InputError(f"an image of {image.shape} pixels holds no two boxes of {side} pixels")
     cropped = image[: height * side, : width * side]
-    sums: _Float = cropped.reshape(height, side, width, side).sum(axis=(1, 3))
+    sums: Float64Array = cropped.reshape(height, side, width, side).sum(axis=(1, 3))
     return sums
 
 
-def _unevenness(sums: _Float, name: str) -> float:
+def _unevenness(sums: Float64Array, name: str) -> float:
     mean = float(sums.mean())
     if not mean > 0:
         raise InputError(f"the {name} is blank; there is nothing to compare")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import check_named
 
@@ -19,7 +19,7 @@ MAX_IMAGE_PIXELS = 2**30
 """Pixels of the largest super-resolution image: eightfold, of a camera of 4096 × 4096."""
 
 
-def existing_file(path: str | os.PathLike[str]) -> Path:
+def existing_file(path: PathLike) -> Path:
     """Return ``path`` if it is a regular file that holds something.
 
     Raises
@@ -47,7 +47,7 @@ def require_numbers(dtype: np.dtype[Any], name: str) -> None:
         )
 
 
-def require_finite(block: npt.NDArray[Any], first_frame: int, name: str) -> None:
+def require_finite(block: AnyArray, first_frame: int, name: str) -> None:
     """Refuse frames with NaN or infinite pixels.
 
     Parameters
@@ -81,3 +81,12 @@ def require_pixel_size(pixel_size_nm: float) -> float:
     if not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise InputError(f"the pixel size is {pixel_size_nm} nm; expected a positive number")
     return float(pixel_size_nm)
+
+
+def require_image(image: AnyArray, name: str) -> None:
+    """Refuse what is no image: other than two axes, empty, or not of finite real numbers."""
+    if image.ndim != 2 or image.size == 0:
+        raise InputError(f"{name} has shape {image.shape}; expected a 2D array (y, x)")
+    require_numbers(image.dtype, name)
+    if not np.isfinite(image).all():
+        raise InputError(f"{name} holds NaN or infinite pixels; replace them first")

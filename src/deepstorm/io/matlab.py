@@ -12,11 +12,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.io.checking import MAX_IMAGE_PIXELS
 
@@ -27,7 +26,7 @@ _REFUSED = 3
 _TIMEOUT_S = 120
 
 
-def read_matrix(file: Path) -> npt.NDArray[Any]:
+def read_matrix(file: Path) -> AnyArray:
     """Read the only matrix of numbers in a MATLAB file up to version 7.
 
     Raises
@@ -52,7 +51,7 @@ def read_matrix(file: Path) -> npt.NDArray[Any]:
         return np.asarray(np.load(copy, allow_pickle=False))
 
 
-def _load(file: Path) -> npt.NDArray[Any]:
+def _load(file: Path) -> AnyArray:
     """Read the matrix in this process."""
     import scipy.io
 

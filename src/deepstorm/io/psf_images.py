@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_numbers, require_pixel_size
@@ -19,8 +18,8 @@ LARGEST_SIDE_PX = 4096
 
 
 def write_psf(
-    path: str | os.PathLike[str],
-    planes: npt.NDArray[Any],
+    path: PathLike,
+    planes: AnyArray,
     pixel_size_nm: float,
     z_step_nm: float | None = None,
     overwrite: bool = False,
@@ -65,8 +64,8 @@ def write_psf(
 
 
 def read_psf(
-    path: str | os.PathLike[str],
-) -> tuple[npt.NDArray[np.float64], float, float | None]:
+    path: PathLike,
+) -> tuple[Float64Array, float, float | None]:
     """Read the image of a PSF.
 
     Parameters
@@ -103,7 +102,7 @@ def read_psf(
         return planes.astype(np.float64), movie.pixel_size_nm, _z_step_nm(path)
 
 
-def _z_step_nm(path: str | os.PathLike[str]) -> float | None:
+def _z_step_nm(path: PathLike) -> float | None:
     """Return the distance of planes that ImageJ's description gives, in µm as it is written."""
     from tifffile import TiffFile
 
@@ -112,7 +111,7 @@ def _z_step_nm(path: str | os.PathLike[str]) -> float | None:
     return 1000 * float(found) if isinstance(found, float | int) and found > 0 else None
 
 
-def _require_stack(planes: npt.NDArray[Any], name: str) -> None:
+def _require_stack(planes: AnyArray, name: str) -> None:
     if planes.ndim != 3 or planes.size == 0:
         raise InputError(f"{name} has shape {planes.shape}; expected a stack (z, y, x)")
     require_numbers(planes.dtype, name)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array, FloatArray
 from deepstorm.errors import InputError
 from deepstorm.localization.spot_model import PARAMETERS, SIGMA, X, Y, light_and_slopes
-from deepstorm.structures import FloatArray
-
-Floats = npt.NDArray[np.float64]
 
 # A window of so many standard deviations to each side holds the whole spot.
 WHOLE_SPOT_SIGMA = 5.0
@@ -20,7 +17,7 @@ EMITTERS_PER_PORTION = 2048
 DARK = 1e-9
 
 
-def fisher_information(slopes: Floats, expected: Floats) -> Floats:
+def fisher_information(slopes: Float64Array, expected: Float64Array) -> Float64Array:
     """Return the information of Poisson noise, whose variance is the expected light.
 
     Equation 10 of Smith et al., Nature Methods 7, 373 (2010), doi:10.1038/nmeth.1449.
@@ -36,11 +33,11 @@ def fisher_information(slopes: Floats, expected: Floats) -> Floats:
     -------
     ndarray, shape (n, parameter, parameter)
     """
-    result: Floats = (slopes / expected[:, None, :]) @ slopes.transpose(0, 2, 1)
+    result: Float64Array = (slopes / expected[:, None, :]) @ slopes.transpose(0, 2, 1)
     return result
 
 
-def covariance(information: Floats) -> Floats:
+def covariance(information: Float64Array) -> Float64Array:
     """Invert information matrices, whose entries may differ by many orders of magnitude.
 
     Parameters
@@ -52,7 +49,7 @@ def covariance(information: Floats) -> Floats:
     scale = 1 / np.sqrt(np.maximum(diagonal, np.finfo(np.float64).tiny))
     # A trace of damping keeps what cannot be told apart finite, and is far below any other error.
     alike = information * scale[:, :, None] * scale[:, None, :] + 1e-12 * np.eye(scale.shape[1])
-    result: Floats = np.linalg.inv(alike) * scale[:, :, None] * scale[:, None, :]
+    result: Float64Array = np.linalg.inv(alike) * scale[:, :, None] * scale[:, None, :]
     return result
 
 
@@ -65,7 +62,7 @@ def cramer_rao_nm(
     excess_factor: float = 1.0,
     read_variance: float = 0.0,
     reach_px: int | None = None,
-) -> Floats:
+) -> Float64Array:
     """Return the Cramér-Rao bound of an isolated emitter's position along one axis.
 
     Position, photons, background and width are estimated together; by the symmetry of the spot
@@ -123,11 +120,11 @@ def cramer_rao_nm(
         for start in starts
     ]
     variance = np.concatenate([np.empty(0), *parts])
-    bound: Floats = np.sqrt(variance).reshape(signal.shape) * pixel_size_nm
+    bound: Float64Array = np.sqrt(variance).reshape(signal.shape) * pixel_size_nm
     return bound
 
 
-def _mean_variance(light: Floats, sigma_px: float, reach: int) -> Floats:
+def _mean_variance(light: Float64Array, sigma_px: float, reach: int) -> Float64Array:
     """Return the variance of the position in pixels squared; light is (photons, background)."""
     total = np.zeros(len(light))
     parameters = np.empty((len(light), PARAMETERS))
@@ -142,8 +139,8 @@ def _mean_variance(light: Floats, sigma_px: float, reach: int) -> Floats:
 
 
 def _check(
-    photons: Floats,
-    background: Floats,
+    photons: Float64Array,
+    background: Float64Array,
     sigma_nm: float,
     pixel_size_nm: float,
     excess_factor: float,

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from deepstorm.arrays import BoolArray, Float64Array, Int64Array, IntArray
 from deepstorm.localization.noise import CameraNoise
-from deepstorm.structures import BoolArray, IntArray
-
-Floats = npt.NDArray[np.float64]
 
 # Width of the surroundings that are taken off, in units of the spot's own.
 SURROUNDINGS = 2.0
@@ -31,10 +28,10 @@ class Peaks:
         Height of the peak in the filtered frame in standard deviations of its noise.
     """
 
-    frame: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int64]
-    column: npt.NDArray[np.int64]
-    significance: Floats
+    frame: Int64Array
+    row: Int64Array
+    column: Int64Array
+    significance: Float64Array
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -55,11 +52,11 @@ class Peaks:
 
 
 def find_peaks(
-    photons: Floats,
+    photons: Float64Array,
     noise: CameraNoise,
     sigma_px: float,
     threshold: float,
-    expected: Floats | None = None,
+    expected: Float64Array | None = None,
 ) -> Peaks:
     """Find local maxima of the frames less their surroundings, in units of their own noise.
 
@@ -98,8 +95,8 @@ def find_peaks(
 
 
 def significance_map(
-    photons: Floats, noise: CameraNoise, sigma_px: float, expected: Floats | None = None
-) -> Floats:
+    photons: Float64Array, noise: CameraNoise, sigma_px: float, expected: Float64Array | None = None
+) -> Float64Array:
     """Return the filtered frames in standard deviations of their noise, shape (frame, y, x).
 
     See :func:`find_peaks` for the parameters.
@@ -116,22 +113,22 @@ def significance_map(
         else _blurred(expected / noise.excess_factor, sigma_px / np.sqrt(2))
     )
     variance = np.maximum(source, LEAST_VARIANCE) * squared.sum() + read
-    result: Floats = filtered / np.sqrt(variance)
+    result: Float64Array = filtered / np.sqrt(variance)
     return result
 
 
-def difference_of_gaussians(sigma_px: float) -> Floats:
+def difference_of_gaussians(sigma_px: float) -> Float64Array:
     """Return the filter itself, shape (pixel, pixel)."""
     reach = int(np.ceil(4 * SURROUNDINGS * sigma_px))
     impulse = np.zeros((1, 2 * reach + 1, 2 * reach + 1))
     impulse[0, reach, reach] = 1.0
     difference = _blurred(impulse, sigma_px) - _blurred(impulse, SURROUNDINGS * sigma_px)
-    result: Floats = difference[0]
+    result: Float64Array = difference[0]
     return result
 
 
-def _blurred(frames: Floats, sigma_px: float) -> Floats:
+def _blurred(frames: Float64Array, sigma_px: float) -> Float64Array:
     """Blur each frame by itself; beyond the border it goes on as it ends."""
     along_x = ndimage.gaussian_filter1d(frames, sigma_px, axis=2, mode="nearest")
-    result: Floats = ndimage.gaussian_filter1d(along_x, sigma_px, axis=1, mode="nearest")
+    result: Float64Array = ndimage.gaussian_filter1d(along_x, sigma_px, axis=1, mode="nearest")
     return result

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import BoolArray, Float64Array, IntArray
 from deepstorm.localization.bounds import covariance, fisher_information
 from deepstorm.localization.quality import Quality, judge
 from deepstorm.localization.spot_model import (
@@ -28,9 +28,6 @@ from deepstorm.localization.spot_model import (
     light_profile,
 )
 from deepstorm.localization.windows import Windows
-from deepstorm.structures import BoolArray, IntArray
-
-Floats = npt.NDArray[np.float64]
 
 # Windows that are fitted together: few enough to stay in the processor's cache.
 WINDOWS_PER_PORTION = 512
@@ -67,8 +64,8 @@ class Fits:
     quality : Quality
     """
 
-    parameters: Floats
-    errors: Floats
+    parameters: Float64Array
+    errors: Float64Array
     converged: BoolArray
     quality: Quality
 
@@ -123,11 +120,11 @@ class _Climb:
     """A portion of windows on the way to the maximum of their likelihood."""
 
     windows: Windows
-    lowest: Floats
-    highest: Floats
-    parameters: Floats
-    deviance: Floats
-    damping: Floats
+    lowest: Float64Array
+    highest: Float64Array
+    parameters: Float64Array
+    deviance: Float64Array
+    damping: Float64Array
     done: BoolArray
 
     @classmethod
@@ -192,7 +189,7 @@ def _fit(windows: Windows, sigma_px: float, free_width: bool, fourth_cumulant: f
     )
 
 
-def _first_guess(windows: Windows, sigma_px: float) -> Floats:
+def _first_guess(windows: Windows, sigma_px: float) -> Float64Array:
     """Start in the middle of the peak's pixel, with the light that fits a spot there best."""
     n, width = len(windows), windows.width
     light = windows.light - windows.own_light
@@ -210,7 +207,9 @@ def _first_guess(windows: Windows, sigma_px: float) -> Floats:
     return np.stack([windows.peak_x_px, windows.peak_y_px, photons, background, sigma], axis=1)
 
 
-def _limits(windows: Windows, sigma_px: float, free_width: bool) -> tuple[Floats, Floats]:
+def _limits(
+    windows: Windows, sigma_px: float, free_width: bool
+) -> tuple[Float64Array, Float64Array]:
     """Return the smallest and largest value of each parameter, shape (n, 5) each."""
     lowest = np.empty((len(windows), PARAMETERS))
     highest = np.empty_like(lowest)
@@ -224,27 +223,31 @@ def _limits(windows: Windows, sigma_px: float, free_width: bool) -> tuple[Floats
     return lowest, highest
 
 
-def _deviance(data: Floats, expected: Floats) -> Floats:
+def _deviance(data: Float64Array, expected: Float64Array) -> Float64Array:
     """Return -2 log likelihood of Poisson noise, up to a constant, of each window."""
-    result: Floats = 2 * (expected - data * np.log(expected)).sum(axis=1)
+    result: Float64Array = 2 * (expected - data * np.log(expected)).sum(axis=1)
     return result
 
 
-def _held(now: Floats, score: Floats, lowest: Floats, highest: Floats) -> BoolArray:
+def _held(
+    now: Float64Array, score: Float64Array, lowest: Float64Array, highest: Float64Array
+) -> BoolArray:
     """Return the parameters that are at a limit beyond which the likelihood would grow."""
     held: BoolArray = ((now <= lowest) & (score <= 0)) | ((now >= highest) & (score >= 0))
     held |= lowest == highest
     return held
 
 
-def _without(information: Floats, held: BoolArray) -> Floats:
+def _without(information: Float64Array, held: BoolArray) -> Float64Array:
     """Return information that does not link held parameters to others, with 1 for themselves."""
     free = ~held
     linked = information * free[:, :, None] * free[:, None, :]
     return linked + held[:, :, None] * np.eye(information.shape[1])
 
 
-def _damped_step(information: Floats, score: Floats, held: BoolArray, damping: Floats) -> Floats:
+def _damped_step(
+    information: Float64Array, score: Float64Array, held: BoolArray, damping: Float64Array
+) -> Float64Array:
     free = _without(information, held)
     scale = 1 / np.sqrt(np.maximum(np.diagonal(free, axis1=1, axis2=2), 1e-30))
     alike = free * scale[:, :, None] * scale[:, None, :]
@@ -253,7 +256,7 @@ def _damped_step(information: Floats, score: Floats, held: BoolArray, damping: F
     return solved[:, :, 0] * scale
 
 
-def _shortened(step: Floats, now: Floats) -> Floats:
+def _shortened(step: Float64Array, now: Float64Array) -> Float64Array:
     """Return steps that go nowhere farther than the spot's own size."""
     size = now.copy()
     size[:, X] = size[:, Y] = now[:, SIGMA]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import AnyArray, BoolArray, Float64Array, IntArray
 from deepstorm.config import Settings
 from deepstorm.localization.detection import Peaks, find_peaks
 from deepstorm.localization.localize import camera_and_width, check_pixel_size
@@ -22,9 +22,7 @@ from deepstorm.localization.spots import (
     nearest_distance_px,
 )
 from deepstorm.simulation.psf import render_emitters
-from deepstorm.structures import BoolArray, IntArray, Localizations
-
-Floats = npt.NDArray[np.float64]
+from deepstorm.structures import Localizations
 
 # Light within so many standard deviations of a doubtful spot is that spot's.
 DOUBTFUL_SIGMA = 4.0
@@ -112,7 +110,7 @@ class IsolatedEmitters:
 
 
 def isolated(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     pixel_size_nm: float,
     noise: CameraNoise | None = None,
     *,
@@ -187,7 +185,7 @@ def _doubts(spots: Spots, sigma_px: float, settings: IsolationSettings) -> npt.N
 
 
 def _residue(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     noise: CameraNoise,
     spots: Spots,
     sigma_px: float,
@@ -239,7 +237,7 @@ def _is_near(spots: Spots, residue: Peaks, radius_px: float) -> BoolArray:
 
 def _neighbours(
     residue: Peaks, spots: Spots, radius_px: float
-) -> tuple[IntArray, IntArray, Floats]:
+) -> tuple[IntArray, IntArray, Float64Array]:
     """Return all pairs of a residue and a spot of one frame within a radius, and the distances."""
     height = 2 * radius_px
     peaks = np.column_stack([residue.column + 0.5, residue.row + 0.5, residue.frame * height])

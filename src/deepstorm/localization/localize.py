@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from deepstorm.arrays import AnyArray, BoolArray
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.localization.noise import CameraNoise
 from deepstorm.localization.spots import Spots, check_frames, fit_spots, without_duplicates
 from deepstorm.localization.width import MOST_FRAMES, estimate_sigma_px
-from deepstorm.structures import BoolArray, Localizations
+from deepstorm.structures import Localizations
 
 
 class LocalizationSettings(Settings):
@@ -58,7 +58,7 @@ class LocalizationSettings(Settings):
 
 
 def localize_frames(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     pixel_size_nm: float,
     noise: CameraNoise | None = None,
     *,
@@ -106,7 +106,7 @@ def localize_frames(
 
 
 def camera_and_width(
-    frames: npt.NDArray[Any], noise: CameraNoise | None, sigma_px: float | None
+    frames: AnyArray, noise: CameraNoise | None, sigma_px: float | None
 ) -> tuple[CameraNoise, float]:
     """Return the camera's noise and the PSF's width in pixels, measured where they are not given.
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array, FloatArray
 from deepstorm.errors import InputError
-from deepstorm.structures import Calibration, FloatArray
-
-Floats = npt.NDArray[np.float64]
+from deepstorm.structures import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +86,13 @@ class CameraNoise:
                     "cut the map to the field of the movie"
                 )
 
-    def to_photons(self, frames: npt.NDArray[Any]) -> Floats:
+    def to_photons(self, frames: AnyArray) -> Float64Array:
         """Return frames, shape (frame, y, x), in photons; negative ones are kept."""
         counts = np.asarray(frames, np.float64)
-        photons: Floats = (counts - self.zero_adu) / self.adu_per_photon
+        photons: Float64Array = (counts - self.zero_adu) / self.adu_per_photon
         return photons
 
-    def own_light(self, shape: tuple[int, ...]) -> Floats:
+    def own_light(self, shape: tuple[int, ...]) -> Float64Array:
         """Return the light, in effective photons, whose noise is the read noise: shape (y, x).
 
         Added to light and data alike it makes the variance of effective photons their mean, read

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import gammaincc
 
+from deepstorm.arrays import BoolArray, Float64Array, IntArray
 from deepstorm.localization.spot_model import BACKGROUND, SIGMA, elongation_slopes
 from deepstorm.localization.windows import Windows
-from deepstorm.structures import BoolArray, IntArray
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +31,11 @@ class Quality:
         standard error of each of its two components.
     """
 
-    chi_square: Floats
-    p_value: Floats
-    misfit: Floats
-    elongation: Floats
-    elongation_error: Floats
+    chi_square: Float64Array
+    p_value: Float64Array
+    misfit: Float64Array
+    elongation: Float64Array
+    elongation_error: Float64Array
 
     def select(self, keep: BoolArray | IntArray) -> Quality:
         """Return some of the entries."""
@@ -57,8 +54,8 @@ class Quality:
 
 def judge(
     windows: Windows,
-    parameters: Floats,
-    expected: Floats,
+    parameters: Float64Array,
+    expected: Float64Array,
     fitted: int,
     fourth_cumulant: float,
 ) -> Quality:
@@ -95,8 +92,8 @@ def judge(
 
 
 def _elongation(
-    parameters: Floats, windows: Windows, expected: Floats, deviation: Floats
-) -> tuple[Floats, Floats]:
+    parameters: Float64Array, windows: Windows, expected: Float64Array, deviation: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Return the elongation by one step of Fisher scoring from the round spot.
 
     By its symmetry the elongation hardly correlates with what was fitted.

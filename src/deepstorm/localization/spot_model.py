@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import erf
 
-Floats = npt.NDArray[np.float64]
+from deepstorm.arrays import Float64Array
 
 # Columns of the table of parameters.
 X, Y, PHOTONS, BACKGROUND, SIGMA = range(5)
@@ -28,13 +27,13 @@ class Profile:
         camera pixel.
     """
 
-    light: Floats
-    by_position: Floats
-    by_sigma: Floats
-    curvature: Floats
+    light: Float64Array
+    by_position: Float64Array
+    by_sigma: Float64Array
+    curvature: Float64Array
 
 
-def profile(position_px: Floats, sigma_px: Floats, width: int) -> Profile:
+def profile(position_px: Float64Array, sigma_px: Float64Array, width: int) -> Profile:
     """Integrate Gaussians over the pixels of a window, with derivatives.
 
     Parameters
@@ -58,13 +57,13 @@ def profile(position_px: Floats, sigma_px: Floats, width: int) -> Profile:
     )
 
 
-def light_profile(position_px: Floats, sigma_px: Floats, width: int) -> Floats:
+def light_profile(position_px: Float64Array, sigma_px: Float64Array, width: int) -> Float64Array:
     """Return the light of :func:`profile` alone, shape (n, pixel)."""
     edges = (np.arange(width + 1) - position_px[:, None]) / (np.sqrt(2) * sigma_px[:, None])
     return np.diff(0.5 * erf(edges), axis=1)
 
 
-def expected_light(parameters: Floats, width: int) -> Floats:
+def expected_light(parameters: Float64Array, width: int) -> Float64Array:
     """Return the expected light of emitters and background.
 
     Parameters
@@ -86,7 +85,7 @@ def expected_light(parameters: Floats, width: int) -> Floats:
     return light.reshape(len(parameters), width**2) + parameters[:, BACKGROUND, None]
 
 
-def light_and_slopes(parameters: Floats, width: int) -> tuple[Floats, Floats]:
+def light_and_slopes(parameters: Float64Array, width: int) -> tuple[Float64Array, Float64Array]:
     """Return the light of :func:`expected_light` and its derivatives by the parameters.
 
     Returns
@@ -109,7 +108,7 @@ def light_and_slopes(parameters: Floats, width: int) -> tuple[Floats, Floats]:
     return light, flat
 
 
-def elongation_slopes(parameters: Floats, width: int) -> Floats:
+def elongation_slopes(parameters: Float64Array, width: int) -> Float64Array:
     """Return how the light changes when the spot is no longer round, shape (n, 2, width · width).
 
     The first is by a variance that is added along x and taken away along y, the second by the
@@ -124,5 +123,5 @@ def elongation_slopes(parameters: Floats, width: int) -> Floats:
     return np.stack([along, across], axis=1).reshape(len(parameters), 2, width**2)
 
 
-def _outer(along_y: Floats, along_x: Floats) -> Floats:
+def _outer(along_y: Float64Array, along_x: Float64Array) -> Float64Array:
     return along_y[:, :, None] * along_x[:, None, :]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import AnyArray, BoolArray, Float64Array, Int64Array, IntArray
 from deepstorm.errors import InputError
 from deepstorm.localization.detection import Peaks, find_peaks
 from deepstorm.localization.fitting import Fits, fit_windows
@@ -16,9 +15,7 @@ from deepstorm.localization.noise import CameraNoise
 from deepstorm.localization.quality import Quality
 from deepstorm.localization.spot_model import BACKGROUND, PHOTONS, SIGMA, X, Y
 from deepstorm.localization.windows import Windows, cut_windows
-from deepstorm.structures import BoolArray, IntArray, Localizations
-
-Floats = npt.NDArray[np.float64]
+from deepstorm.structures import Localizations
 
 # Frames are handled in blocks of so many pixels.
 PIXELS_PER_BLOCK = 2**21
@@ -46,15 +43,15 @@ class Spots:
     quality : Quality
     """
 
-    frame: npt.NDArray[np.int64]
-    x_px: Floats
-    y_px: Floats
-    error_px: Floats
-    photons: Floats
-    photons_error: Floats
-    background_photons: Floats
-    sigma_px: Floats
-    significance: Floats
+    frame: Int64Array
+    x_px: Float64Array
+    y_px: Float64Array
+    error_px: Float64Array
+    photons: Float64Array
+    photons_error: Float64Array
+    background_photons: Float64Array
+    sigma_px: Float64Array
+    significance: Float64Array
     converged: BoolArray
     at_border: BoolArray
     quality: Quality
@@ -91,7 +88,7 @@ class Spots:
 
 
 def fit_spots(
-    frames: npt.NDArray[Any],
+    frames: AnyArray,
     noise: CameraNoise,
     sigma_px: float,
     *,
@@ -135,7 +132,7 @@ def fit_spots(
     return Spots.concatenate(parts)
 
 
-def check_frames(frames: npt.NDArray[Any], noise: CameraNoise) -> None:
+def check_frames(frames: AnyArray, noise: CameraNoise) -> None:
     """Refuse what is not a movie, and maps of another size.
 
     Parameters
@@ -153,7 +150,7 @@ def check_frames(frames: npt.NDArray[Any], noise: CameraNoise) -> None:
     noise.check_field(frames.shape[1:])
 
 
-def nearest_distance_px(spots: Spots) -> Floats:
+def nearest_distance_px(spots: Spots) -> Float64Array:
     """Return each spot's distance to the next one of its frame, infinite where it is alone."""
     if len(spots) < 2:
         return np.full(len(spots), np.inf)
@@ -181,7 +178,7 @@ def _frame_height(spots: Spots) -> float:
     return 10.0 * (float(reach) + 1.0)
 
 
-def _points(spots: Spots, frame_height: float) -> Floats:
+def _points(spots: Spots, frame_height: float) -> Float64Array:
     return np.column_stack([spots.x_px, spots.y_px, spots.frame * frame_height])
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, BoolArray
 from deepstorm.localization.noise import CameraNoise
 from deepstorm.localization.spots import Spots, fit_spots, nearest_distance_px
-from deepstorm.structures import BoolArray, Estimate
+from deepstorm.structures import Estimate
 
 # What microscopes usually have: pixels are chosen for that.
 USUAL_SIGMA_PX = 1.2
@@ -29,7 +27,7 @@ MAD_TO_SIGMA, MEDIAN_TO_MEAN = 1.4826, 1.2533
 
 
 def estimate_sigma_px(
-    frames: npt.NDArray[Any], noise: CameraNoise, first_guess_px: float = USUAL_SIGMA_PX
+    frames: AnyArray, noise: CameraNoise, first_guess_px: float = USUAL_SIGMA_PX
 ) -> Estimate:
     """Estimate the standard deviation of the PSF: the median of what bright, lone spots have.
 
@@ -56,7 +54,7 @@ def estimate_sigma_px(
     return estimate
 
 
-def _median_width(frames: npt.NDArray[Any], noise: CameraNoise, sigma_px: float) -> Estimate:
+def _median_width(frames: AnyArray, noise: CameraNoise, sigma_px: float) -> Estimate:
     spots = fit_spots(
         frames, noise, sigma_px, threshold=BRIGHT, reach_sigma=REACH_SIGMA, free_width=True
     )

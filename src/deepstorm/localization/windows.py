@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import BoolArray, Float64Array, IntArray
 from deepstorm.errors import InputError
 from deepstorm.localization.detection import Peaks
 from deepstorm.localization.noise import CameraNoise
-from deepstorm.structures import BoolArray, IntArray
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +30,12 @@ class Windows:
         Pixels along each axis.
     """
 
-    light: Floats
-    own_light: Floats
+    light: Float64Array
+    own_light: Float64Array
     first_row: IntArray
     first_column: IntArray
-    peak_x_px: Floats
-    peak_y_px: Floats
+    peak_x_px: Float64Array
+    peak_y_px: Float64Array
     width: int
 
     def __len__(self) -> int:
@@ -57,7 +54,7 @@ class Windows:
         )
 
 
-def cut_windows(photons: Floats, peaks: Peaks, noise: CameraNoise, reach_px: int) -> Windows:
+def cut_windows(photons: Float64Array, peaks: Peaks, noise: CameraNoise, reach_px: int) -> Windows:
     """Cut the surroundings of peaks; near the border the window is moved inwards.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.architectures import NetworkSettings
@@ -43,7 +43,7 @@ Network = NativeNetwork | DeepStormNetwork
 
 
 def save_network(
-    path: str | os.PathLike[str], network: Network, card: NetworkCard, *, overwrite: bool = False
+    path: PathLike, network: Network, card: NetworkCard, *, overwrite: bool = False
 ) -> None:
     """Write a network and its card, whole or not at all.
 
@@ -57,7 +57,7 @@ def save_network(
         save_file(tensors, partial, metadata={HEADER_KEY: card.model_dump_json()})
 
 
-def load_network(path: str | os.PathLike[str]) -> tuple[Network, NetworkCard]:
+def load_network(path: PathLike) -> tuple[Network, NetworkCard]:
     """Read a network in evaluation mode, and its card.
 
     Parameters
@@ -90,9 +90,7 @@ def load_network(path: str | os.PathLike[str]) -> tuple[Network, NetworkCard]:
     return network.eval(), card
 
 
-def with_refiner_of(
-    path: str | os.PathLike[str], source: str | os.PathLike[str]
-) -> tuple[Network, NetworkCard]:
+def with_refiner_of(path: PathLike, source: PathLike) -> tuple[Network, NetworkCard]:
     """Read a network, and give it the refiner of the one that it was fine-tuned from.
 
     A refiner has learnt what the sums of its own network look like. Those of a network that began

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, JsonValue, model_validator
 from safetensors import SafetensorError, safe_open
 
+from deepstorm.arrays import PathLike
 from deepstorm.config import Settings, validated
 from deepstorm.errors import InputError
 from deepstorm.models.architectures import NetworkSettings, RefinementSettings
@@ -119,7 +119,7 @@ class NetworkFile:
         If the file is missing, of another kind, damaged, or made by a newer version.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         with opened(self.path, "numpy") as file:
             self.card = read_card(file, self.path)
@@ -198,7 +198,7 @@ def read_card(file: Any, source: Path) -> NetworkCard:
     return validated(NetworkCard, values, f"the header of '{source}'")
 
 
-def file_checksum(path: str | os.PathLike[str]) -> str:
+def file_checksum(path: PathLike) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

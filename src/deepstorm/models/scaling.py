@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from deepstorm.arrays import Float32Array, FloatArray, IntArray
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.structures import FloatArray, Instrument, IntArray
+from deepstorm.structures import Instrument
 
 AnyFrames = FloatArray | IntArray
 
@@ -23,13 +23,12 @@ AnyFrames = FloatArray | IntArray
 NOISE_MULTIPLE = np.float32(8)
 USUAL_LEVEL = 10.0
 USUAL_SIGMA_PX = 1.2
-Scaled = npt.NDArray[np.float32]
 
 
 class FittedScaling(Protocol):
     """A scaling that knows its movie."""
 
-    def apply(self, frames: AnyFrames) -> Scaled:
+    def apply(self, frames: AnyFrames) -> Float32Array:
         """Scale frames of shape (frame, y, x) to what a network takes, (frame, channel, y, x)."""
 
 
@@ -49,7 +48,7 @@ class FittedPhotonScaling(Settings):
     sigma_px: float = Field(gt=0)
     level: float = Field(ge=0)
 
-    def apply(self, frames: AnyFrames) -> Scaled:
+    def apply(self, frames: AnyFrames) -> Float32Array:
         """Return light above the background, and what the network is told of the movie.
 
         Returns
@@ -111,10 +110,10 @@ class PhotonScaling(Settings):
         )
 
 
-def stabilised(frames: AnyFrames, zero_adu: float, adu_per_photon: float) -> Scaled:
+def stabilised(frames: AnyFrames, zero_adu: float, adu_per_photon: float) -> Float32Array:
     """Return 2 · sqrt(effective photons + 3/8), whose noise has a standard deviation of about 1."""
     photons = (np.asarray(frames, np.float32) - np.float32(zero_adu)) / np.float32(adu_per_photon)
-    light: Scaled = 2 * np.sqrt(np.maximum(photons + np.float32(3 / 8), 0))
+    light: Float32Array = 2 * np.sqrt(np.maximum(photons + np.float32(3 / 8), 0))
     return light
 
 
@@ -152,7 +151,7 @@ class MinMaxScaling(Settings):
         """Return the scaling itself: it looks at each frame alone."""
         return self
 
-    def apply(self, frames: AnyFrames) -> Scaled:
+    def apply(self, frames: AnyFrames) -> Float32Array:
         """Stretch each frame and standardise; return shape (frame, 1, y, x)."""
         counts = np.asarray(frames, np.float32)
         low = counts.min(axis=(-2, -1), keepdims=True)

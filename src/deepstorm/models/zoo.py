@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.models.network_file import NetworkCard, NetworkFile
 
@@ -26,7 +26,7 @@ def embedded_cards() -> dict[str, NetworkCard]:
     return {name: NetworkFile(path).card for name, path in embedded_networks().items()}
 
 
-def find_network(name_or_path: str | os.PathLike[str] = DEFAULT_NETWORK) -> Path:
+def find_network(name_or_path: PathLike = DEFAULT_NETWORK) -> Path:
     """Return the file of an embedded network, or of one's own.
 
     Raises

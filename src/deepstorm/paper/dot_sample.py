@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deepstorm.api.example_sources import sparse_frames
+from deepstorm.arrays import AnyArray
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import ScmosCamera
@@ -67,7 +67,7 @@ class Movie:
     pixel_size_nm : float
     """
 
-    frames: npt.NDArray[Any]
+    frames: AnyArray
     truth: Localizations
     pixel_size_nm: float = PIXEL_NM
 

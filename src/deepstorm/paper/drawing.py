@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from deepstorm.reports.drawing import RgbArray, coloured, length_label, round_length_nm
+from deepstorm.arrays import AnyArray, RgbArray
+from deepstorm.reports.drawing import coloured, length_label, round_length_nm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +40,10 @@ class ImagePanel:
     """
 
     title: str
-    image: npt.NDArray[Any]
+    image: AnyArray
     pixel_size_nm: float
     boxes: tuple[Box, ...] = ()
-    crosses_nm: npt.NDArray[Any] | None = None
+    crosses_nm: AnyArray | None = None
     line_nm: tuple[tuple[float, float], tuple[float, float]] | None = None
     colormap: str = "inferno"
 
@@ -82,13 +82,13 @@ class CurvePanel:
 Panel = ImagePanel | CurvePanel
 
 
-def cropped(image: npt.NDArray[Any], pixel_size_nm: float, box: Box) -> npt.NDArray[Any]:
+def cropped(image: AnyArray, pixel_size_nm: float, box: Box) -> AnyArray:
     """Return the pixels of a region, (x0, y0, x1, y1) in nm."""
     x0, y0, x1, y1 = (max(round(edge / pixel_size_nm), 0) for edge in box)
     return image[y0:y1, x0:x1]
 
 
-def merged(truth: npt.NDArray[Any], found: npt.NDArray[Any]) -> RgbArray:
+def merged(truth: AnyArray, found: AnyArray) -> RgbArray:
     """Show the truth in red and what was found in green; where they agree is yellow."""
     red, green = (coloured(image, "gray")[..., 0] for image in (truth, found))
     return np.stack([red, green, np.zeros_like(red)], axis=-1)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
-
+from deepstorm.arrays import AnyArray
 from deepstorm.paper.drawing import ImagePanel, Panel, cropped, drawn
 from deepstorm.paper.findings import Picture
 from deepstorm.paper.methods import Imaged
@@ -14,7 +11,7 @@ from deepstorm.paper.movies import PIXEL_NM, Specimen
 COLUMNS = 4
 
 # Title, image, and size of its pixels in nm.
-Shown = list[tuple[str, npt.NDArray[Any], float]]
+Shown = list[tuple[str, AnyArray, float]]
 Place = tuple[float, float]
 
 

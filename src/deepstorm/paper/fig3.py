@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from deepstorm.api.reconstruct import reconstruct
+from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, smallest_resolved_nm
@@ -166,7 +166,7 @@ def _add(
     dips: Dips,
     source: str,
     condition: Condition,
-    image: npt.NDArray[np.float32],
+    image: Float32Array,
     table: Localizations,
     separations: tuple[float, ...],
 ) -> None:
@@ -176,9 +176,7 @@ def _add(
         dips.depths.setdefault((source, kind, condition), []).append(depths)
 
 
-def _depths(
-    pixels: npt.NDArray[np.float32], pixel_nm: float, separations: tuple[float, ...]
-) -> list[float]:
+def _depths(pixels: Float32Array, pixel_nm: float, separations: tuple[float, ...]) -> list[float]:
     """Return the dips; none where nothing was found near a pair of lines."""
     try:
         return [dip.depth for dip, _ in stripe_dips(pixels, pixel_nm, separations)]
@@ -298,7 +296,7 @@ def _stripes(context: Context, chosen: Figure3Settings) -> Picture:
     return Picture("stripes", caption, drawn(panels, 4 + len(context.networks)))
 
 
-def _profiles(images: dict[str, npt.NDArray[np.float32]]) -> CurvePanel:
+def _profiles(images: dict[str, Float32Array]) -> CurvePanel:
     lines = []
     for name, image in images.items():
         sums = image.sum(axis=1, dtype=np.float64)

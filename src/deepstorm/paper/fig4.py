@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from deepstorm.api.reconstruct import reconstruct
+from deepstorm.arrays import Int64Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import blurred_nmse, registered_nmse
 from deepstorm.paper.context import Context, short_name
@@ -93,7 +93,7 @@ class Figure4:
         return Finding((_table(rows, specimen), lines), pictures, figures | widths)
 
 
-def _truth(specimen: Specimen, frames: npt.NDArray[np.int64]) -> Localizations:
+def _truth(specimen: Specimen, frames: Int64Array) -> Localizations:
     """Return the true emitters of some frames."""
     if specimen.truth is None:
         raise ValueError("this movie has no truth")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array, Float64Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.evaluation.resolution import fwhm_nm, line_profile
@@ -70,17 +70,15 @@ class Figure6:
         return Finding((_table(images, widths, specimen),), pictures, figures)
 
 
-Profile = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+Profile = tuple[Float64Array, Float64Array]
 
 
-def _profile(image: npt.NDArray[np.float32], pixel_nm: float, specimen: Specimen) -> Profile:
+def _profile(image: Float32Array, pixel_nm: float, specimen: Specimen) -> Profile:
     start, end = specimen.line_nm
     return line_profile(image, start, end, PROFILE_WIDTH_NM, pixel_nm)
 
 
-def _width(
-    distance_nm: npt.NDArray[np.float64], intensity: npt.NDArray[np.float64]
-) -> float | None:
+def _width(distance_nm: Float64Array, intensity: Float64Array) -> float | None:
     try:
         return fwhm_nm(distance_nm, intensity)
     except InputError:

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.detection import DetectionRates
 from deepstorm.models.native import NativeNetworkSettings
@@ -86,7 +86,7 @@ class Figure7:
         return Finding((_table(scores, chosen),), tuple(pictures), figures)
 
 
-Expected = dict[str, npt.NDArray[np.float32]]
+Expected = dict[str, Float32Array]
 
 
 def _measure(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError
 from deepstorm.evaluation.resolution import fwhm_nm, line_profile
 
@@ -25,7 +25,7 @@ def line_positions(angle_degrees: float) -> tuple[tuple[float, float], ...]:
     return tuple((float(x), float(y)) for x, y in points[inside])
 
 
-def width_nm(image: npt.NDArray[np.float32], pixel_nm: float, angle_degrees: float) -> float | None:
+def width_nm(image: Float32Array, pixel_nm: float, angle_degrees: float) -> float | None:
     """Return the FWHM across the line; ``None`` where the profile has no peak there."""
     angle = np.deg2rad(angle_degrees)
     across = np.array([-np.sin(angle), np.cos(angle)]) * HALF_PROFILE_NM

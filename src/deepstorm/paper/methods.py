@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from deepstorm.api.calibrate import calibrate
 from deepstorm.api.reconstruct import reconstruct
+from deepstorm.arrays import Float32Array, Int64Array
 from deepstorm.models.devices import DeviceName
 from deepstorm.paper.context import Context, short_name
 from deepstorm.structures import Localizations, histogram_image
@@ -19,7 +20,6 @@ CEL0, FALCON, FIT, DECONVOLUTION = "CEL0", "FALCON", "single-emitter fit", "Rich
 FINE = 8
 
 Counts = npt.NDArray[np.uint16]
-Image = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Imaged:
     """
 
     method: str
-    image: Image
-    frames: npt.NDArray[np.int64]
+    image: Float32Array
+    frames: Int64Array
     seconds: float
     emitters: float | None = None
 
 
-def spread_frames(total: int, wanted: int | None) -> npt.NDArray[np.int64]:
+def spread_frames(total: int, wanted: int | None) -> Int64Array:
     """Return indices of frames spread over a movie, all where ``wanted`` is ``None``."""
     count = total if wanted is None else min(wanted, total)
     return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))
@@ -55,7 +55,7 @@ def by_network(
     network: str,
     frames: Counts,
     pixel_nm: float,
-    which: npt.NDArray[np.int64] | None = None,
+    which: Int64Array | None = None,
     device: DeviceName = "auto",
 ) -> Imaged:
     """Reconstruct by a network, which is told nothing but the pixel size."""
@@ -73,7 +73,7 @@ def by_localization(
     method: str,
     frames: Counts,
     pixel_nm: float,
-    which: npt.NDArray[np.int64],
+    which: Int64Array,
 ) -> Imaged:
     """Draw the histogram of the emitters that CEL0, FALCON or single-emitter fits find."""
     localize = _localizer(method, frames, pixel_nm)

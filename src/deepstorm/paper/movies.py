@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.api.simulate import simulate
+from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError
 from deepstorm.io.images import read_image
 from deepstorm.io.movies.opening import open_movie
@@ -54,7 +55,7 @@ class Specimen:
     origin: str
     frames: npt.NDArray[np.uint16]
     truth: Localizations | None
-    published: npt.NDArray[np.float32] | None
+    published: Float32Array | None
     regions: tuple[Box, ...]
     line_nm: tuple[tuple[float, float], tuple[float, float]]
     is_published: bool

@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from deepstorm.reports import pages
 from deepstorm.paper.findings import Finding, Picture, Table, shown
+from deepstorm.reports import pages
 
 TITLE = "Deep-STORM: the paper and this package"
 

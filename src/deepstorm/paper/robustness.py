@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from deepstorm.api.reconstruct import reconstruct
+from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.network_file import NetworkFile
@@ -124,7 +123,7 @@ def _measure(
         scores.setdefault((short_name(network), condition), []).append(score)
 
 
-def _scored(image: npt.NDArray[np.float32], pixel_nm: float, truth: Localizations) -> Score:
+def _scored(image: Float32Array, pixel_nm: float, truth: Localizations) -> Score:
     height, width = image.shape
     exact = histogram_image(truth, (height, width), pixel_nm)
     total = float(image.sum())
@@ -135,9 +134,7 @@ def _scored(image: npt.NDArray[np.float32], pixel_nm: float, truth: Localization
     )
 
 
-def false_share(
-    image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], far_px: float
-) -> float:
+def false_share(image: Float32Array, truth: Float32Array, far_px: float) -> float:
     """Return which part of an image lies farther than this from every true emitter."""
     far = distance_transform_edt(truth == 0) > far_px
     total = float(image.sum())

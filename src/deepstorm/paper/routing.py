@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepstorm.api.reconstruct import reconstruct
+from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.paper.context import Context, short_name
@@ -15,7 +16,6 @@ from deepstorm.paper.movies import MICROTUBULES, PIXEL_NM, like_the_papers_movie
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Localizations, histogram_image
 
-Image = npt.NDArray[np.float32]
 ORACLE = "the better one in each part"
 
 
@@ -81,7 +81,7 @@ def changing_movie(
     return np.concatenate([frames for frames, _ in parts]), [truth for _, truth in parts]
 
 
-def best_of(candidates: list[Image], exact: Image) -> Image:
+def best_of(candidates: list[Float32Array], exact: Float32Array) -> Float32Array:
     """Return, part by part, the candidate with the least error: what no choice can do better."""
     chosen = [
         min((images[part] for images in candidates), key=lambda image: nmse_percent(image, truth))
@@ -90,7 +90,7 @@ def best_of(candidates: list[Image], exact: Image) -> Image:
     return np.stack(chosen)
 
 
-def _images(frames: npt.NDArray[np.uint16], network: str, length: int) -> Image:
+def _images(frames: npt.NDArray[np.uint16], network: str, length: int) -> Float32Array:
     """Return the image of each part, the movie calibrated as a whole."""
     result = reconstruct(
         frames,
@@ -104,7 +104,7 @@ def _images(frames: npt.NDArray[np.uint16], network: str, length: int) -> Image:
     return result.time_lapse
 
 
-def _exact(truth: Localizations, images: dict[str, Image]) -> Image:
+def _exact(truth: Localizations, images: dict[str, Float32Array]) -> Float32Array:
     _, height, width = next(iter(images.values())).shape
     return histogram_image(truth, (height, width), PIXEL_NM / 8)
 
@@ -127,7 +127,7 @@ def _table(errors: dict[str, list[list[float]]], settings: RoutingSettings) -> T
     return Table("Error where density and light change", note, rows)
 
 
-def _picture(images: dict[str, Image], exact: Image) -> Picture:
+def _picture(images: dict[str, Float32Array], exact: Float32Array) -> Picture:
     fine_nm = PIXEL_NM / 8
     panels = [ImagePanel("truth", exact.sum(axis=0), fine_nm)]
     panels += [ImagePanel(name, parts.sum(axis=0), fine_nm) for name, parts in images.items()]

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.line_pairs import Dip, dip_between_peaks, pair_profile
 from deepstorm.simulation.scenes import StripeScene
 from deepstorm.simulation.simulator import SimulationSettings
@@ -52,16 +52,14 @@ def stripe_settings(
     )
 
 
-def stripe_image(
-    table: Localizations, separations_nm: tuple[float, ...]
-) -> npt.NDArray[np.float32]:
+def stripe_image(table: Localizations, separations_nm: tuple[float, ...]) -> Float32Array:
     """Count emitters in pixels of 12.5 nm."""
     shape = (8 * HEIGHT_PX * len(separations_nm), 8 * WIDTH_PX)
     return histogram_image(table, shape, PIXEL_NM / 8)
 
 
 def stripe_dips(
-    image: npt.NDArray[np.float32], pixel_nm: float, separations_nm: tuple[float, ...]
+    image: Float32Array, pixel_nm: float, separations_nm: tuple[float, ...]
 ) -> list[tuple[Dip, dict[str, Any]]]:
     """Return the dip of each separation, and its profile for JSON."""
     spacing_nm = HEIGHT_PX * PIXEL_NM / PAIRS
@@ -75,9 +73,7 @@ def stripe_dips(
     return found
 
 
-def drawn_finely(
-    table: Localizations, separations_nm: tuple[float, ...]
-) -> npt.NDArray[np.float32]:
+def drawn_finely(table: Localizations, separations_nm: tuple[float, ...]) -> Float32Array:
     """Count localizations in fine pixels along y; along x the profile sums them all anyway."""
     rows = round(len(separations_nm) * HEIGHT_PX * PIXEL_NM / FINE_NM)
     width_nm = WIDTH_PX * PIXEL_NM

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from deepstorm.api.train import train as run
+from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.detection import DetectionRates, detection_rates
 from deepstorm.models.checkpoint import load_network
 from deepstorm.models.native import NativeNetworkSettings
@@ -154,13 +154,13 @@ def train(
 
 def predict(
     network: Path, movie: Movie, instrument: Instrument
-) -> tuple[npt.NDArray[np.float32], Localizations]:
+) -> tuple[Float32Array, Localizations]:
     """Return what is expected per super-resolution pixel of the first frame, and all peaks."""
     module, card = load_network(network)
     fitted = card.scaling.fit(movie.frames, instrument)
     pixel_nm = movie.pixel_size_nm / card.network.upsampling
 
-    def expected(start: int) -> npt.NDArray[np.float32]:
+    def expected(start: int) -> Float32Array:
         frames = fitted.apply(movie.frames[start : start + FRAMES_AT_ONCE])
         with torch.inference_mode():
             emitters = module.expected_emitters(torch.from_numpy(frames))

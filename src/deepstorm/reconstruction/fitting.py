@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float32Array
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.faults import HotPixels
 from deepstorm.calibration.inspection import inspect_frames
@@ -16,8 +16,6 @@ from deepstorm.models.scaling import FittedScaling
 from deepstorm.reconstruction.emitters.photometry import measure_light
 from deepstorm.reconstruction.suitability import Findings, judge
 from deepstorm.structures import Calibration, Instrument, Localizations
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class FittedMovie:
 
 
 def fit_movie(
-    sample: npt.NDArray[Any],
+    sample: AnyArray,
     calibration: Calibration,
     known: KnownValues,
     card: NetworkCard,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array, FloatArray
 from deepstorm.errors import InputError
 from deepstorm.models.devices import DeviceName
 from deepstorm.models.network_file import NetworkCard, NetworkFile
@@ -21,7 +21,6 @@ from deepstorm.reconstruction.tiling import Span, tiles
 if TYPE_CHECKING:
     from deepstorm.models.checkpoint import Network
 
-Float32Array = npt.NDArray[np.float32]
 Piece = tuple[Span, Span]
 
 # Tiles are so large that a network holds this many values at once, 0.5 GB, and no larger than these
@@ -134,13 +133,13 @@ class Predictor:
                 maxima=None if prediction.maxima is None else prediction.maxima[seen],
             )
 
-    def image(self, sums: MovieSums) -> npt.NDArray[np.floating[Any]]:
+    def image(self, sums: MovieSums) -> FloatArray:
         """Return the gathered sum of a piece, refined where the network has a refiner."""
         if self._refinement is None:
             return sums.gathered
         return refine(self.engine.refine, self._refinement, sums.stacked())
 
-    def coarser(self, fine: npt.NDArray[np.floating[Any]]) -> Float32Array:
+    def coarser(self, fine: FloatArray) -> Float32Array:
         """Sum the network's pixels into those of the image."""
         factor = self.fine_upsampling // self.upsampling
         height, width = fine.shape[0] // factor, fine.shape[1] // factor

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array
 from deepstorm.models.architectures import RefinementSettings
 from deepstorm.reconstruction.tiling import tiles
-
-Float32Array = npt.NDArray[np.float32]
 
 # Tiles of this many super-resolution pixels a side keep a refiner's features within 300 MB.
 TILE_PX = 1024

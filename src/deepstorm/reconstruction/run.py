@@ -10,8 +10,8 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.predictor import Piece, Predictor
@@ -21,7 +21,6 @@ from deepstorm.reconstruction.sums import MovieSums, SlidingSums, TilePrediction
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Localizations
 
-Float32Array = npt.NDArray[np.float32]
 LocalizationSink = Callable[[Localizations], None]
 WindowSink = Callable[[Float32Array], None]
 

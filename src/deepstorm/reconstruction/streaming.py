@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray
 from deepstorm.calibration.faults import FEW_FRAMES
 
 # Frames are read in blocks whose predictions take about this many values: small enough that their
@@ -30,11 +30,11 @@ class Frames(Protocol):
     def shape(self) -> tuple[int, int, int]:
         """Size (frame, y, x)."""
 
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def read(self, start: int, stop: int) -> AnyArray:
         """Return frames, shape (n, y, x)."""
 
 
-def sample_frames(movie: Frames) -> npt.NDArray[Any]:
+def sample_frames(movie: Frames) -> AnyArray:
     """Return frames spread evenly over a movie, few enough to fit in memory."""
     total, height, width = movie.shape
     count = min(total, SAMPLE_FRAMES, max(SAMPLE_VALUES // (height * width), FEW_FRAMES))
@@ -44,7 +44,7 @@ def sample_frames(movie: Frames) -> npt.NDArray[Any]:
 
 def blocks(
     movie: Frames, upsampling: int, every: int | None = None
-) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+) -> Iterator[tuple[int, AnyArray]]:
     """Yield (first frame, frames) over a whole movie, few enough that predictions fit in memory.
 
     Parameters

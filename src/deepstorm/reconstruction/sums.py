@@ -6,14 +6,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import BoolArray, Float32Array, Float64Array
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reconstruction.tiling import Span
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Localizations
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True)
@@ -30,9 +28,9 @@ class MovieSums:
         Squares of the expected emitters: large where single frames are certain.
     """
 
-    posterior: npt.NDArray[np.float64]
-    gathered: npt.NDArray[np.float64]
-    squared: npt.NDArray[np.float64]
+    posterior: Float64Array
+    gathered: Float64Array
+    squared: Float64Array
 
     @property
     def emitters(self) -> float:
@@ -137,7 +135,7 @@ class TilePrediction:
     columns: Span
     upsampling: int
     first_frame: int
-    maxima: npt.NDArray[np.bool_] | None = None
+    maxima: BoolArray | None = None
 
     @property
     def field_slices(self) -> tuple[slice, slice]:

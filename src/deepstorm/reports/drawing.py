@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, PathLike, RgbArray
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image, ImageDraw, ImageFont
 
-RgbArray = npt.NDArray[np.uint8]
 
 _GAMMA = 0.7
 """Below 1, so that a thin filament is seen beside a bright crossing of several."""
@@ -31,7 +29,7 @@ _LONGEST_IMAGE_PX = 1024
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
-def coloured(image: npt.NDArray[Any], colormap: str) -> RgbArray:
+def coloured(image: AnyArray, colormap: str) -> RgbArray:
     """Show intensities as colours.
 
     Black stands for the darkest half per cent of the pixels, the top of the colour map for the
@@ -67,7 +65,7 @@ def coloured(image: npt.NDArray[Any], colormap: str) -> RgbArray:
     return colours
 
 
-def shrunk(image: npt.NDArray[Any], longest: int) -> tuple[npt.NDArray[Any], int]:
+def shrunk(image: AnyArray, longest: int) -> tuple[AnyArray, int]:
     """Average whole blocks of pixels until no side is longer than ``longest``.
 
     Returns
@@ -172,8 +170,8 @@ class Curve:
         Whether the points are joined rather than marked.
     """
 
-    x: npt.NDArray[Any]
-    y: npt.NDArray[Any]
+    x: AnyArray
+    y: AnyArray
     label: str
     is_line: bool = True
 
@@ -203,14 +201,14 @@ class Panel:
     y_label: str = ""
     curves: tuple[Curve, ...] = ()
     is_logarithmic: bool = False
-    image: npt.NDArray[Any] | None = None
+    image: AnyArray | None = None
     unit: str = ""
     field: tuple[int, int] | None = None
-    marks: npt.NDArray[Any] | None = None
+    marks: AnyArray | None = None
 
 
 def draw_panels(
-    path: str | os.PathLike[str], panels: Sequence[Panel], *, title: str, overwrite: bool = False
+    path: PathLike, panels: Sequence[Panel], *, title: str, overwrite: bool = False
 ) -> None:
     """Write a PNG picture of diagrams and images, three in a row.
 
@@ -250,7 +248,7 @@ def _draw_curves(axes: Axes, panel: Panel) -> None:
         axes.legend(fontsize=8)
 
 
-def _draw_image(figure: Figure, axes: Axes, panel: Panel, image: npt.NDArray[Any]) -> None:
+def _draw_image(figure: Figure, axes: Axes, panel: Panel, image: AnyArray) -> None:
     shown, _ = shrunk(image, _LONGEST_IMAGE_PX)
     height, width = panel.field if panel.field is not None else image.shape
     drawn = axes.imshow(shown, cmap="viridis", extent=(0, width, height, 0))

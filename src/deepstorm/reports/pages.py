@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import Float64Array, PathLike
 from deepstorm.files import written_whole
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def page(title: str, sections: Iterable[Section]) -> str:
 
 
 def write_page(
-    path: str | os.PathLike[str],
+    path: PathLike,
     title: str,
     sections: Iterable[Section],
     *,
@@ -166,7 +166,7 @@ def _captioned(content: str, caption: str) -> Markup:
     return Markup(f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>")
 
 
-def _bright(values: npt.NDArray[np.float64]) -> float:
+def _bright(values: Float64Array) -> float:
     """Return the value that is shown white; the highest where hardly any differ from the lowest."""
     bright = float(np.percentile(values, BRIGHTEST))
     return bright if bright > values.min() else float(values.max())

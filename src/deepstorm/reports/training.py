@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.reports.curves import loss_figure
 from deepstorm.reports.pages import Markup, Section, drawing, facts, paragraph, picture, write_page
 from deepstorm.training.course.folder import REPORT_NAME
 from deepstorm.training.course.loss_log import read_losses
-from deepstorm.training.examples.protocol import Float32Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.checkpoint import load_network
@@ -21,7 +22,7 @@ from deepstorm.reports.training import Findings, ShownExample, Standing, write_r
 from deepstorm.structures import Localizations
 from deepstorm.training.course.folder import BEST_NAME
 from deepstorm.training.course.loss_log import Progress, check_tensorboard, log_to_tensorboard
-from deepstorm.training.examples.protocol import VALIDATION, Batch, ExampleSource, Float32Array
+from deepstorm.training.examples.protocol import VALIDATION, Batch, ExampleSource
 from deepstorm.training.network import Trainer
 from deepstorm.training.refiner import RefinementTrainer
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from deepstorm.arrays import Float64Array, IntArray
 from deepstorm.config import Settings
-from deepstorm.simulation.structures import Positions, Structure
-from deepstorm.structures import IntArray
+from deepstorm.simulation.structures import Structure
 
 
 class Brightness(Settings):
@@ -30,7 +29,7 @@ class Brightness(Settings):
     mean_photons: float = Field(default=1500.0, gt=0, le=1e7)
     relative_spread: float = Field(default=0.3, ge=0, le=2)
 
-    def sample(self, n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw the photons of ``n`` emitters."""
         if self.relative_spread == 0:
             return np.full(n, self.mean_photons)
@@ -48,7 +47,7 @@ class Blinking(Protocol):
         n_frames: int,
         brightness: Brightness,
         rng: np.random.Generator,
-    ) -> tuple[IntArray, Positions, npt.NDArray[np.float64]]:
+    ) -> tuple[IntArray, Float64Array, Float64Array]:
         """Draw what is on in each frame.
 
         Parameters
@@ -85,7 +84,7 @@ class IndependentBlinking(Settings):
         n_frames: int,
         brightness: Brightness,
         rng: np.random.Generator,
-    ) -> tuple[IntArray, Positions, npt.NDArray[np.float64]]:
+    ) -> tuple[IntArray, Float64Array, Float64Array]:
         """Draw a Poisson number of new emitters for each frame."""
         frame = np.repeat(np.arange(n_frames), rng.poisson(mean_emitters, n_frames))
         return frame, structure.sample(len(frame), rng), brightness.sample(len(frame), rng)
@@ -124,7 +123,7 @@ class SwitchingBlinking(Settings):
         n_frames: int,
         brightness: Brightness,
         rng: np.random.Generator,
-    ) -> tuple[IntArray, Positions, npt.NDArray[np.float64]]:
+    ) -> tuple[IntArray, Float64Array, Float64Array]:
         """Draw switching events over the whole movie, and split each into its frames."""
         lead = 10 * self.mean_on_frames  # events that began before the movie
         # Mean number of frames in which an event counts: the integral over on-times t above
@@ -145,9 +144,7 @@ class SwitchingBlinking(Settings):
         return frame, positions[event], photons[event] * fraction
 
 
-def _frames_of(
-    start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], n_frames: int
-) -> tuple[IntArray, IntArray]:
+def _frames_of(start: Float64Array, end: Float64Array, n_frames: int) -> tuple[IntArray, IntArray]:
     """List (event, frame) for every frame that an event touches within the movie."""
     first = np.clip(np.floor(start), 0, None).astype(np.int64)
     last = np.clip(np.floor(end), None, n_frames - 1).astype(np.int64)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from deepstorm.arrays import Float64Array, FloatArray
 from deepstorm.config import Settings
-from deepstorm.structures import FloatArray
 
 MAX_ADU = 65535
 
@@ -21,12 +21,10 @@ MAX_ADU = 65535
 class Camera(Protocol):
     """What a camera does to light."""
 
-    def expose(
-        self, expected_photons: FloatArray, rng: np.random.Generator
-    ) -> npt.NDArray[np.float64]:
+    def expose(self, expected_photons: FloatArray, rng: np.random.Generator) -> Float64Array:
         """Return counts before digitisation, shape as ``expected_photons``."""
 
-    def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
+    def to_photons(self, counts_adu: FloatArray) -> Float64Array:
         """Return the mean number of photons that gives these counts."""
 
     def mean_adu(self, photons: float) -> float:
@@ -46,13 +44,11 @@ class IdealCamera(Settings):
 
     kind: Literal["ideal"] = "ideal"
 
-    def expose(
-        self, expected_photons: FloatArray, rng: np.random.Generator
-    ) -> npt.NDArray[np.float64]:
+    def expose(self, expected_photons: FloatArray, rng: np.random.Generator) -> Float64Array:
         """Return Poisson counts with mean and variance ``expected_photons``."""
         return rng.poisson(expected_photons).astype(np.float64)
 
-    def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
+    def to_photons(self, counts_adu: FloatArray) -> Float64Array:
         """Return the counts themselves."""
         return np.asarray(counts_adu, np.float64)
 
@@ -103,9 +99,7 @@ class EmccdCamera(Settings):
     spurious_charge_e: float = Field(default=0.002, ge=0)
     offset_adu: float = Field(default=100.0, ge=0, le=MAX_ADU)
 
-    def expose(
-        self, expected_photons: FloatArray, rng: np.random.Generator
-    ) -> npt.NDArray[np.float64]:
+    def expose(self, expected_photons: FloatArray, rng: np.random.Generator) -> Float64Array:
         """Return counts with multiplication and read noise."""
         mean = self.quantum_efficiency * expected_photons + self.spurious_charge_e
         electrons = rng.poisson(mean)
@@ -113,7 +107,7 @@ class EmccdCamera(Settings):
         read = rng.normal(0.0, self.read_noise_e, electrons.shape)
         return self.offset_adu + (multiplied + read) / self.electrons_per_adu
 
-    def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
+    def to_photons(self, counts_adu: FloatArray) -> Float64Array:
         """Invert the mean response."""
         counts = np.asarray(counts_adu, np.float64)
         electrons = (counts - self.offset_adu) * self.electrons_per_adu / self.em_gain
@@ -170,7 +164,7 @@ class ScmosCamera(Settings):
     offset_spread_adu: float = Field(default=2.0, ge=0)
     maps_seed: int = Field(default=0, ge=0)
 
-    def maps(self, shape: tuple[int, int]) -> tuple[npt.NDArray[np.float64], ...]:
+    def maps(self, shape: tuple[int, int]) -> tuple[Float64Array, ...]:
         """Return the maps (offset in adu, gain in adu per electron, read noise in electrons).
 
         Parameters
@@ -184,16 +178,14 @@ class ScmosCamera(Settings):
         read = self.read_noise_e * np.exp(rng.normal(0.0, self.read_noise_spread, shape))
         return offset, gain, read
 
-    def expose(
-        self, expected_photons: FloatArray, rng: np.random.Generator
-    ) -> npt.NDArray[np.float64]:
+    def expose(self, expected_photons: FloatArray, rng: np.random.Generator) -> Float64Array:
         """Return counts with each pixel's own offset, gain and read noise."""
         offset, gain, read = self.maps(expected_photons.shape[-2:])
         electrons = rng.poisson(self.quantum_efficiency * expected_photons)
         noise = rng.normal(0.0, 1.0, electrons.shape) * read
         return offset + gain * (electrons + noise)
 
-    def to_photons(self, counts_adu: FloatArray) -> npt.NDArray[np.float64]:
+    def to_photons(self, counts_adu: FloatArray) -> Float64Array:
         """Invert the mean response, pixel by pixel."""
         offset, gain, _ = self.maps(counts_adu.shape[-2:])
         counts = np.asarray(counts_adu, np.float64)

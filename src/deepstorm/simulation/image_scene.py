@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PrivateAttr
 
+from deepstorm.arrays import Float64Array, Int64Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.simulation.structures import FieldOfView, PixelStructure, Positions
+from deepstorm.simulation.structures import FieldOfView, PixelStructure
 
 # Largest zoom of a random copy, as a logarithm.
 MOST_ZOOM = 0.15
@@ -42,7 +43,7 @@ class ImageScene(Settings):
     zoom: float = Field(default=1.0, gt=0.01, le=100)
     centre: tuple[float, float] = (0.5, 0.5)
 
-    _image: npt.NDArray[np.float64] | None = PrivateAttr(default=None)
+    _image: Float64Array | None = PrivateAttr(default=None)
     _pixel_size_nm: float = PrivateAttr(default=0.0)
 
     def with_image(self, image: npt.ArrayLike, pixel_size_nm: float) -> ImageScene:
@@ -95,7 +96,7 @@ class ImageScene(Settings):
             }
         )
 
-    def _read(self) -> npt.NDArray[np.float64]:
+    def _read(self) -> Float64Array:
         if self._image is None:
             raise InputError(
                 f"the image '{self.path}' has not been read; simulate through deepstorm.simulate, "
@@ -126,11 +127,11 @@ class ImageScene(Settings):
 
     def _placed(
         self,
-        row: npt.NDArray[np.int64],
-        column: npt.NDArray[np.int64],
+        row: Int64Array,
+        column: Int64Array,
         shape: tuple[int, ...],
         field: FieldOfView,
-    ) -> Positions:
+    ) -> Float64Array:
         """Return where the middles of pixels come to lie in the field, (x, y) in nm."""
         middle = np.array([self.centre[0] * shape[1], self.centre[1] * shape[0]])
         offset = (np.stack([column, row], axis=1) + 0.5 - middle) * self._pixel_size_nm * self.zoom
@@ -138,5 +139,5 @@ class ImageScene(Settings):
             offset[:, 0] *= -1
         angle = np.deg2rad(self.turned_deg)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        placed: Positions = offset @ turn + field.low_nm + field.span_nm / 2
+        placed: Float64Array = offset @ turn + field.low_nm + field.span_nm / 2
         return placed

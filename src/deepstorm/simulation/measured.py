@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, PrivateAttr
 
+from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.simulation.sampled_psf import SampledPsf
@@ -74,7 +74,7 @@ class MeasuredPsf(Settings):
         if self._image is not None:
             self._image.check(pixel_size_nm)
 
-    def sample(self, n: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
         """Draw the column ``z_nm``; ``sigma_nm`` is that of the focus for all."""
         columns = {"sigma_nm": np.full(n, self.sigma_nm)}
         if self.z_spread_nm > 0:
@@ -83,7 +83,7 @@ class MeasuredPsf(Settings):
 
     def image(
         self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> npt.NDArray[np.float64]:
+    ) -> Float64Array:
         """Image emitters; see :meth:`deepstorm.simulation.psf.Psf.image`."""
         return self.sampled().image(emitters, pixel_size_nm, shape)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from scipy import sparse
 from scipy.special import erf
 
+from deepstorm.arrays import Float64Array, FloatArray, IntArray
 from deepstorm.config import Settings
-from deepstorm.structures import FloatArray, IntArray, Localizations
+from deepstorm.structures import Localizations
 
 # Beyond this many standard deviations less than 1e-6 of the light is left along each axis.
 REACH_SIGMA = 5.0
@@ -48,12 +48,12 @@ class Psf(Protocol):
     def check(self, pixel_size_nm: float) -> None:
         """Raise ValueError where the optics cannot belong to camera pixels of this size."""
 
-    def sample(self, n: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
         """Draw what differs between ``n`` emitters, as columns of a table of localizations."""
 
     def image(
         self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> npt.NDArray[np.float64]:
+    ) -> Float64Array:
         """Image emitters.
 
         Parameters
@@ -74,7 +74,7 @@ class Psf(Protocol):
 
 def integrated_gaussian(
     position_px: FloatArray, sigma_px: FloatArray, first_px: IntArray, width: int
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Integrate one-dimensional Gaussians of unit area over pixels.
 
     Parameters
@@ -105,7 +105,7 @@ def render_emitters(
     photons: FloatArray,
     sigma_px: FloatArray,
     shape: tuple[int, int, int],
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Image emitters through a Gaussian PSF integrated over each pixel.
 
     Parameters
@@ -189,7 +189,7 @@ class GaussianPsf(Settings):
         # The halo is faint: beyond two of its widths it is part of the background.
         return max(core_nm, 2 * self.halo_width * self.sigma_nm) if self.halo_share else core_nm
 
-    def sample_sigma_nm(self, n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def sample_sigma_nm(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw the widths of the cores of ``n`` emitters in nm."""
         relative = np.clip(rng.normal(1.0, self.relative_spread, n), 0.5, 2.0)
         return self.sigma_nm * relative
@@ -203,13 +203,13 @@ class GaussianPsf(Settings):
                 f"at most {MAX_SIGMA_PX:.0f} are expected, check sigma_nm and pixel_size_nm"
             )
 
-    def sample(self, n: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
         """Draw the column ``sigma_nm``, see :meth:`sample_sigma_nm`."""
         return {"sigma_nm": self.sample_sigma_nm(n, rng)}
 
     def image(
         self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> npt.NDArray[np.float64]:
+    ) -> Float64Array:
         """Image emitters that have photons and widths; see :meth:`Psf.image`."""
         columns = emitters.columns()
         return self.render(
@@ -229,7 +229,7 @@ class GaussianPsf(Settings):
         photons: FloatArray,
         sigma_px: FloatArray,
         shape: tuple[int, int, int],
-    ) -> npt.NDArray[np.float64]:
+    ) -> Float64Array:
         """Image emitters, with their halo; see :func:`render_emitters`."""
         light = np.zeros(shape)
         for share, width in ((1 - self.halo_share, 1.0), (self.halo_share, self.halo_width)):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field, model_validator
 from scipy import fft
 
+from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
 from deepstorm.simulation.sampled_psf import CENTRING_ROUNDS, SampledPsf, core_offset
 from deepstorm.structures import Localizations
@@ -24,8 +25,6 @@ LEAST_FIELD_PX = 240
 # Planes of focus per depth of field, λ n / NA².
 PLANES_PER_DEPTH = 6
 SPREADS_OF_Z = 3.0
-
-Array = npt.NDArray[np.float64]
 
 
 def _at_most(limit: float) -> AfterValidator:
@@ -122,7 +121,7 @@ class PupilPsf(Settings):
         """Raise ValueError if the image covers too many camera pixels."""
         self.sampled().check(pixel_size_nm)
 
-    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Array]:
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
         """Draw the column ``z_nm``; ``sigma_nm`` is that at the nominal defocus for all."""
         columns = {"sigma_nm": np.full(n, self.sigma_nm)}
         if self.z_spread_nm > 0:
@@ -131,7 +130,7 @@ class PupilPsf(Settings):
 
     def image(
         self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> Array:
+    ) -> Float64Array:
         """Image emitters; see :meth:`deepstorm.simulation.psf.Psf.image`."""
         return self.sampled().image(emitters, pixel_size_nm, shape)
 
@@ -159,18 +158,18 @@ def _sampled(psf: PupilPsf) -> SampledPsf:
     return SampledPsf(planes, fine_nm, step_nm, nominal)
 
 
-def _planes(psf: PupilPsf) -> tuple[Array, float | None]:
+def _planes(psf: PupilPsf) -> tuple[Float64Array, float | None]:
     """Return where emitters are tabulated along z, and the distance between planes."""
     if psf.z_spread_nm == 0:
         return np.array([psf.defocus_nm]), None
     depth_nm = psf.wavelength_nm * psf.refractive_index / psf.numerical_aperture**2
     step_nm = depth_nm / PLANES_PER_DEPTH
     count = int(np.ceil(SPREADS_OF_Z * psf.z_spread_nm / step_nm))
-    planes: Array = psf.defocus_nm + step_nm * np.arange(-count, count + 1, dtype=np.float64)
+    planes: Float64Array = psf.defocus_nm + step_nm * np.arange(-count, count + 1, dtype=np.float64)
     return planes, step_nm
 
 
-def _intensity(psf: PupilPsf, frequency: Array, z_nm: float) -> Array:
+def _intensity(psf: PupilPsf, frequency: Float64Array, z_nm: float) -> Float64Array:
     """Return the image of a point, its middle at pixel (0, 0); ``frequency`` in NA/λ."""
     v, u = frequency[:, None], frequency[None, :]
     rho, theta = np.hypot(u, v), np.arctan2(v, u)
@@ -180,16 +179,16 @@ def _intensity(psf: PupilPsf, frequency: Array, z_nm: float) -> Array:
     axial = np.sqrt(psf.refractive_index**2 - (psf.numerical_aperture * rho) ** 2)
     waves = _wavefront(psf, rho, theta) + z_nm / psf.wavelength_nm * axial
     field = fft.fft2(amplitude * np.exp(2j * np.pi * waves))
-    intensity: Array = np.abs(field) ** 2
+    intensity: Float64Array = np.abs(field) ** 2
     intensity /= intensity.sum()
     return intensity
 
 
-def _wavefront(psf: PupilPsf, rho: Array, theta: Array) -> Array:
+def _wavefront(psf: PupilPsf, rho: Float64Array, theta: Float64Array) -> Float64Array:
     """Return the error of the wavefront in wavelengths."""
     coma = np.sqrt(8) * (3 * rho**3 - 2 * rho)
     astigmatism = np.sqrt(6) * rho**2
-    found: Array = (
+    found: Float64Array = (
         psf.astigmatism_waves * astigmatism * np.cos(2 * theta)
         + psf.oblique_astigmatism_waves * astigmatism * np.sin(2 * theta)
         + psf.coma_x_waves * coma * np.cos(theta)
@@ -199,23 +198,23 @@ def _wavefront(psf: PupilPsf, rho: Array, theta: Array) -> Array:
     return found
 
 
-def _blur(psf: PupilPsf, frequency: Array) -> Array:
+def _blur(psf: PupilPsf, frequency: Float64Array) -> Float64Array:
     """Return what a fine pixel, the blur and the halo leave of each frequency, in NA/λ."""
     pixel = np.sinc(frequency / FINE_PX_PER_UNIT)
     square = frequency[:, None] ** 2 + frequency**2
 
-    def gaussian(sigma_nm: float) -> Array:
-        found: Array = np.exp(-2 * (np.pi * sigma_nm / psf.unit_nm) ** 2 * square)
+    def gaussian(sigma_nm: float) -> Float64Array:
+        found: Float64Array = np.exp(-2 * (np.pi * sigma_nm / psf.unit_nm) ** 2 * square)
         return found
 
     halo = 1 - psf.halo_share + psf.halo_share * gaussian(psf.halo_nm)
-    blurred: Array = pixel[:, None] * pixel * gaussian(psf.blur_nm) * halo
+    blurred: Float64Array = pixel[:, None] * pixel * gaussian(psf.blur_nm) * halo
     return blurred
 
 
 def _cropped(
-    spectrum: npt.NDArray[np.complex128], frequency: Array, shift: Array, half: int
-) -> Array:
+    spectrum: npt.NDArray[np.complex128], frequency: Float64Array, shift: Float64Array, half: int
+) -> Float64Array:
     """Return the middle of an image moved by ``-shift`` (x, y), fading to the reach.
 
     The middle is the corner between four pixels.
@@ -226,6 +225,6 @@ def _cropped(
     offset = (rows + 0.5) / half
     radius = np.hypot(offset[:, None], offset)
     fade = np.cos(np.pi / 2 * ((radius - 0.8) / 0.2).clip(0, 1)) ** 2
-    kept: Array = image[np.ix_(rows, rows)].clip(min=0) * fade
+    kept: Float64Array = image[np.ix_(rows, rows)].clip(min=0) * fade
     kept /= kept.sum()
     return kept

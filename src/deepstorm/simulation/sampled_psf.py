@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage, sparse
 from scipy.interpolate import make_interp_spline
 from scipy.optimize import minimize_scalar
 
+from deepstorm.arrays import Float64Array, FloatArray, IntArray
 from deepstorm.errors import InputError
-from deepstorm.structures import FloatArray, IntArray, Localizations
+from deepstorm.structures import Localizations
 
 # Nodes of the table per fine pixel: enough for errors of about 1e-4 of the peak.
 NODES_PER_FINE_PX = 2
@@ -29,8 +29,6 @@ VALUES_PER_PORTION = 2**22
 CENTRING_ROUNDS = 8
 # A wider PSF is a mistaken unit rather than a microscope, and would take all memory.
 MAX_REACH_PX = 250.0
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ class SampledPsf:
         at z = 0 is none of them.
     """
 
-    planes: Array
+    planes: Float64Array
     pixel_size_nm: float
     z_step_nm: float | None = None
     zero_plane: int | None = None
@@ -120,7 +118,7 @@ class SampledPsf:
 
     def image(
         self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> Array:
+    ) -> Float64Array:
         """Image emitters, with ``photons`` and, where known, ``z_nm``; see ``Psf.image``.
 
         Emitters beyond the planes are imaged as in the nearest one.
@@ -144,7 +142,7 @@ class SampledPsf:
         return image
 
 
-def core_offset(image: Array, sigma: float) -> Array:
+def core_offset(image: Float64Array, sigma: float) -> Float64Array:
     """Return about how far the core of a spot is from the middle of its image.
 
     It is zero where a Gaussian of that width, fitted by least squares, has its centre.
@@ -165,7 +163,7 @@ def core_offset(image: Array, sigma: float) -> Array:
     weight = image * along_y[:, None] * along_x
     # The weight halves the offset of a Gaussian.
     moment = np.array([weight.sum(axis=0) @ x, weight.sum(axis=1) @ y])
-    found: Array = 2 * moment / weight.sum()
+    found: Float64Array = 2 * moment / weight.sum()
     return found
 
 
@@ -175,7 +173,7 @@ class _PixelTable(NamedTuple):
     ``spots`` has a row for each plane and phase (y, x), of the pixels (y, x) around an emitter.
     """
 
-    spots: Array
+    spots: Float64Array
     reach_px: int
     nodes_per_px: int
 
@@ -195,7 +193,9 @@ def _pixel_table(psf: SampledPsf, pixel_size_nm: float) -> _PixelTable:
     return _PixelTable(spots.reshape(-1, width**2), reach, nodes)
 
 
-def _pixel_light(light: Array, axis: int, fine_px: float, reach: int, nodes: int) -> Array:
+def _pixel_light(
+    light: Float64Array, axis: int, fine_px: float, reach: int, nodes: int
+) -> Float64Array:
     """Integrate along an axis over camera pixels that begin at each node.
 
     Node *i* is at −reach − 1 + (*i* − 1) / nodes camera pixels from the emitter.
@@ -207,11 +207,13 @@ def _pixel_light(light: Array, axis: int, fine_px: float, reach: int, nodes: int
     # The density is zero at both ends.
     spline = make_interp_spline(corners, summed, k=3, axis=axis, bc_type="clamped")
     start = -reach - 1 + (np.arange((2 * reach + 1) * nodes + 4) - 1) / nodes
-    found: Array = spline((start + 1).clip(-half, half)) - spline(start.clip(-half, half))
+    found: Float64Array = spline((start + 1).clip(-half, half)) - spline(start.clip(-half, half))
     return found
 
 
-def _spots(table: _PixelTable, x_px: FloatArray, y_px: FloatArray, plane: FloatArray) -> Array:
+def _spots(
+    table: _PixelTable, x_px: FloatArray, y_px: FloatArray, plane: FloatArray
+) -> Float64Array:
     """Return the light of emitters in the pixels around them, shape (n, y · x), of sum 1."""
     phases = table.nodes_per_px + 4
     z_tap = np.stack([np.floor(plane), np.ceil(plane)], axis=1).astype(np.int64)
@@ -228,11 +230,11 @@ def _spots(table: _PixelTable, x_px: FloatArray, y_px: FloatArray, plane: FloatA
     size = (len(plane), len(table.spots))
     chosen = sparse.csr_array((weight.ravel(), row.ravel(), ends), shape=size)
     # A spline may swing below zero by a little where there is next to no light.
-    found: Array = np.maximum(chosen @ table.spots, 0.0)
+    found: Float64Array = np.maximum(chosen @ table.spots, 0.0)
     return found
 
 
-def _taps(position_px: FloatArray, nodes: int) -> tuple[IntArray, Array]:
+def _taps(position_px: FloatArray, nodes: int) -> tuple[IntArray, Float64Array]:
     """Return phases in the table and their cubic B-spline weights, shape (n, 4) each."""
     place = (1 - (position_px - np.floor(position_px))) * nodes
     first = np.floor(place).astype(np.int64)
@@ -247,7 +249,12 @@ def _taps(position_px: FloatArray, nodes: int) -> tuple[IntArray, Array]:
 
 
 def _add(
-    image: Array, spots: Array, frame: IntArray, x_px: FloatArray, y_px: FloatArray, reach: int
+    image: Float64Array,
+    spots: Float64Array,
+    frame: IntArray,
+    x_px: FloatArray,
+    y_px: FloatArray,
+    reach: int,
 ) -> None:
     """Add spots to their frames; what is outside the field is cut."""
     side = 2 * reach + 1

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.simulation.image_scene import ImageScene
@@ -15,7 +16,6 @@ from deepstorm.simulation.structures import (
     FieldOfView,
     MixtureStructure,
     PointStructure,
-    Positions,
     UniformStructure,
 )
 
@@ -94,7 +94,7 @@ class FilamentScene(Settings):
 
     def _segments(
         self, field: FieldOfView, rng: np.random.Generator
-    ) -> tuple[Positions, Positions]:
+    ) -> tuple[Float64Array, Float64Array]:
         """Draw all filaments; return the starts and ends of their segments."""
         heading = rng.uniform(0, 2 * np.pi)
         centre = field.low_nm + field.span_nm * rng.uniform(0.2, 0.8, 2)
@@ -110,10 +110,10 @@ class FilamentScene(Settings):
         self,
         index: int,
         heading: float,
-        centre: Positions,
+        centre: Float64Array,
         field: FieldOfView,
         rng: np.random.Generator,
-    ) -> tuple[Positions, float]:
+    ) -> tuple[Float64Array, float]:
         """Return a point that filament ``index`` passes through, and its direction there."""
         if self.spacing_nm == 0:
             return field.uniform(1, rng)[0], rng.uniform(0, 2 * np.pi)
@@ -122,8 +122,8 @@ class FilamentScene(Settings):
         return centre + offset * normal, heading + rng.normal(0, 0.08)
 
     def _curve(
-        self, anchor: Positions, heading: float, field: FieldOfView, rng: np.random.Generator
-    ) -> Positions:
+        self, anchor: Float64Array, heading: float, field: FieldOfView, rng: np.random.Generator
+    ) -> Float64Array:
         """Return a polyline through ``anchor``, its middle, shape (points, 2).
 
         The direction does a smoothed random walk away from the anchor on both sides. Filaments
@@ -144,7 +144,7 @@ class FilamentScene(Settings):
         phase = rng.uniform(0, 2 * np.pi)
         wave = np.sin(2 * np.pi * np.arange(2 * half) * step_nm / self.wavelength_nm + phase)
         normal = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
-        curve: Positions = points + self.waviness_nm * wave[:, None] * normal
+        curve: Float64Array = points + self.waviness_nm * wave[:, None] * normal
         return curve
 
 

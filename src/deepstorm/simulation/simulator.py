@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
 from deepstorm.simulation.blinking import AnyBlinking, Brightness, IndependentBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, digitise
@@ -48,7 +49,7 @@ class Background(Settings):
     mean_photons: float = Field(default=20.0, ge=0, le=1e6)
     unevenness: float = Field(default=0.0, ge=0, le=1)
 
-    def realise(self, shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def realise(self, shape: tuple[int, int], rng: np.random.Generator) -> Float64Array:
         """Draw the background, shape (y, x), in expected photons per pixel.
 
         No pixel has less than a twentieth of the mean; only an unevenness above about 0.3 can
@@ -135,7 +136,7 @@ class SimulatedMovie:
 
     settings: SimulationSettings
     emitters: Localizations
-    background: npt.NDArray[np.float64]
+    background: Float64Array
     rng: np.random.Generator
 
     @property
@@ -150,7 +151,7 @@ class SimulatedMovie:
         x, y = self.emitters.x_nm / pixel, self.emitters.y_nm / pixel
         return self.emitters.select((x >= 0) & (x < self.shape[2]) & (y >= 0) & (y < self.shape[1]))
 
-    def expected_photons(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+    def expected_photons(self, start: int, stop: int) -> Float64Array:
         """Return the noise-free light of frames ``start`` to ``stop``, shape (frame, y, x)."""
         first, last = np.searchsorted(self.emitters.frame, [start, stop])
         seen = self.emitters.select(slice(int(first), int(last)))

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Positions = npt.NDArray[np.float64]
+from deepstorm.arrays import BoolArray, Float64Array
 
 # Width over which one filament or cluster hides another at the resolution of a microscope.
 FOOTPRINT_WIDTH_NM = 500.0
@@ -41,24 +40,22 @@ class FieldOfView:
         return (self.width_nm + 2 * self.margin_nm) * (self.height_nm + 2 * self.margin_nm) / 1e6
 
     @property
-    def low_nm(self) -> Positions:
+    def low_nm(self) -> Float64Array:
         """Smallest (x, y) at which emitters are placed."""
         return np.full(2, -self.margin_nm)
 
     @property
-    def span_nm(self) -> Positions:
+    def span_nm(self) -> Float64Array:
         """Extent (x, y) of the area in which emitters are placed."""
         return np.array([self.width_nm, self.height_nm]) + 2 * self.margin_nm
 
-    def contains(self, positions: Positions) -> npt.NDArray[np.bool_]:
+    def contains(self, positions: Float64Array) -> BoolArray:
         """Tell which positions lie within the field and its margin."""
         high_nm = self.low_nm + self.span_nm
-        inside: npt.NDArray[np.bool_] = np.all(
-            (positions >= self.low_nm) & (positions < high_nm), axis=1
-        )
+        inside: BoolArray = np.all((positions >= self.low_nm) & (positions < high_nm), axis=1)
         return inside
 
-    def uniform(self, n: int, rng: np.random.Generator) -> Positions:
+    def uniform(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw ``n`` positions uniformly from the field and its margin."""
         return self.low_nm + rng.random((n, 2)) * self.span_nm
 
@@ -78,7 +75,7 @@ class Structure(Protocol):
     def footprint_um2(self) -> float:
         """Area in µm² that the structure covers as a microscope sees it."""
 
-    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw ``n`` emitter positions, shape (n, 2) as (x, y) in nm."""
 
 
@@ -93,7 +90,7 @@ class UniformStructure:
         """The whole field with its margin."""
         return self.field.area_um2
 
-    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw positions uniformly."""
         return self.field.uniform(n, rng)
 
@@ -112,8 +109,8 @@ class CurveStructure:
     field : FieldOfView
     """
 
-    starts: Positions
-    ends: Positions
+    starts: Float64Array
+    ends: Float64Array
     radius_nm: float
     field: FieldOfView
 
@@ -123,7 +120,7 @@ class CurveStructure:
         length_nm = float(np.linalg.norm(self.ends - self.starts, axis=1).sum())
         return min(length_nm * FOOTPRINT_WIDTH_NM / 1e6, self.field.area_um2)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw positions uniformly along the length."""
         step = self.ends - self.starts
         length = np.linalg.norm(step, axis=1)
@@ -131,7 +128,9 @@ class CurveStructure:
         along = rng.random((n, 1))
         normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / length[:, None]
         across = self.radius_nm * np.cos(rng.uniform(0, np.pi, (n, 1)))
-        positions: Positions = self.starts[chosen] + along * step[chosen] + across * normal[chosen]
+        positions: Float64Array = (
+            self.starts[chosen] + along * step[chosen] + across * normal[chosen]
+        )
         return positions
 
 
@@ -148,7 +147,7 @@ class PointStructure:
     field : FieldOfView
     """
 
-    sites: Positions
+    sites: Float64Array
     scatter_nm: float
     field: FieldOfView
 
@@ -158,7 +157,7 @@ class PointStructure:
         cells = np.unique(np.floor(self.sites / FOOTPRINT_WIDTH_NM), axis=0)
         return float(min(len(cells) * (FOOTPRINT_WIDTH_NM / 1e3) ** 2, self.field.area_um2))
 
-    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw positions at random sites."""
         chosen = self.sites[rng.integers(len(self.sites), size=n)]
         return chosen + rng.normal(0.0, self.scatter_nm, (n, 2))
@@ -179,8 +178,8 @@ class PixelStructure:
     field : FieldOfView
     """
 
-    centres: Positions
-    weights: npt.NDArray[np.float64]
+    centres: Float64Array
+    weights: Float64Array
     pixel_size_nm: float
     field: FieldOfView
 
@@ -193,11 +192,11 @@ class PixelStructure:
         area_um2 = (FOOTPRINT_WIDTH_NM / 1e3) ** 2 * light.sum() ** 2 / np.square(light).sum()
         return float(min(area_um2, self.field.area_um2))
 
-    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw positions in pixels by their weights."""
         chosen = rng.choice(len(self.weights), size=n, p=self.weights / self.weights.sum())
         within = rng.uniform(-0.5, 0.5, (n, 2)) * self.pixel_size_nm
-        positions: Positions = self.centres[chosen] + within
+        positions: Float64Array = self.centres[chosen] + within
         return positions
 
 
@@ -224,7 +223,7 @@ class MixtureStructure:
         areas = [part.footprint_um2 for part in self.parts]
         return float(np.dot(areas, self.shares))
 
-    def sample(self, n: int, rng: np.random.Generator) -> Positions:
+    def sample(self, n: int, rng: np.random.Generator) -> Float64Array:
         """Draw positions from all structures, in random order."""
         counts = rng.multinomial(n, self.shares)
         drawn = [part.sample(int(k), rng) for part, k in zip(self.parts, counts, strict=True)]

@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.io.checking import require_finite, require_numbers, require_pixel_size
 from deepstorm.io.closing import ClosesItself
@@ -37,7 +37,7 @@ class Movie(Protocol):
     def pixel_size_nm(self) -> float | None:
         """Size of a camera pixel in nm where the source gives a credible one, else None."""
 
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def read(self, start: int, stop: int) -> AnyArray:
         """Return the frames from ``start`` up to, not including, ``stop``; shape (n, y, x)."""
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class ArrayMovie(ClosesItself):
 
     def __init__(
         self,
-        frames: npt.NDArray[Any],
+        frames: AnyArray,
         pixel_size_nm: float | None = None,
         name: str = "array",
     ) -> None:
@@ -99,7 +99,7 @@ class ArrayMovie(ClosesItself):
         """Type of the pixels, in the byte order of this machine."""
         return self._frames.dtype.newbyteorder("=")
 
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def read(self, start: int, stop: int) -> AnyArray:
         """Return the frames from ``start`` up to, not including, ``stop``.
 
         Raises

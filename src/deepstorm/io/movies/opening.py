@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.errors import InputError
 from deepstorm.io.closing import ClosesItself
 from deepstorm.io.movies.movie import ArrayMovie, Movie
@@ -24,11 +23,11 @@ class _LentMovie(ClosesItself):
         self.dtype = movie.dtype
         self.pixel_size_nm = movie.pixel_size_nm
 
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def read(self, start: int, stop: int) -> AnyArray:
         return self._movie.read(start, stop)
 
 
-def open_movie(source: str | os.PathLike[str] | npt.NDArray[Any] | Movie) -> Movie:
+def open_movie(source: PathLike | AnyArray | Movie) -> Movie:
     """Open a movie from whatever holds one.
 
     Parameters

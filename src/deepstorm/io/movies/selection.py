@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.io.closing import ClosesItself
 from deepstorm.io.movies.movie import Movie
@@ -134,7 +134,7 @@ class SelectedMovie(ClosesItself):
         """Size of a camera pixel where the source gives one."""
         return self._movie.pixel_size_nm
 
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def read(self, start: int, stop: int) -> AnyArray:
         """Return frames ``start`` to ``stop`` of the selection, shape (n, y, x).
 
         Raises

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_pixel_size
@@ -20,8 +19,8 @@ _IMAGEJ_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 
 
 def write_movie(
-    path: str | os.PathLike[str],
-    frames: npt.NDArray[Any] | Iterable[npt.NDArray[Any]],
+    path: PathLike,
+    frames: AnyArray | Iterable[AnyArray],
     pixel_size_nm: float | None,
     overwrite: bool = False,
 ) -> None:
@@ -53,8 +52,8 @@ def write_movie(
 
 @contextlib.contextmanager
 def movie_stream(
-    path: str | os.PathLike[str], pixel_size_nm: float | None, overwrite: bool = False
-) -> Iterator[Callable[[npt.NDArray[Any]], None]]:
+    path: PathLike, pixel_size_nm: float | None, overwrite: bool = False
+) -> Iterator[Callable[[AnyArray], None]]:
     """Yield a function that appends blocks of frames to a movie; see :func:`write_movie`.
 
     The file appears, whole, when the context ends; an error within leaves nothing behind.
@@ -77,7 +76,7 @@ def movie_stream(
         warnings.filterwarnings("ignore", ".*truncating ImageJ file", UserWarning)
         with TiffWriter(partial, imagej=True) as writer:
 
-            def append(block: npt.NDArray[Any]) -> None:
+            def append(block: AnyArray) -> None:
                 alike.check(block)
                 for frame in block:
                     # The axes (z, channel, y, x, sample), so that what accumulates is time.
@@ -95,7 +94,7 @@ class _AlikeFrames:
         self.count = 0
         self._expected: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
-    def check(self, block: npt.NDArray[Any]) -> None:
+    def check(self, block: AnyArray) -> None:
         """Refuse a block that is none, differs from those before, or that ImageJ cannot hold."""
         if block.ndim != 3:
             raise InputError(f"a block of frames has shape {block.shape}; expected (n, y, x)")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.io.tables.emitter_columns import root_mean_square
 from deepstorm.io.tables.numbers import Head, read_numbers, write_rows
 from deepstorm.io.tables.text_formats import (
-    Column,
     WriteOptions,
     finished,
     needed_pixel_size,
@@ -75,9 +75,9 @@ class Decode:
         )
 
 
-def _decode_columns(localizations: Localizations, pixel_nm: float) -> dict[str, Column]:
+def _decode_columns(localizations: Localizations, pixel_nm: float) -> dict[str, AnyArray]:
     """Return DECODE's columns in pixels, counted from the centre of the first one."""
-    columns: dict[str, Column] = {
+    columns: dict[str, AnyArray] = {
         "x": localizations.x_nm / pixel_nm - 0.5,
         "y": localizations.y_nm / pixel_nm - 0.5,
         "z": np.zeros(len(localizations)) if localizations.z_nm is None else localizations.z_nm,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array, Int64Array
 from deepstorm.errors import InputError
 from deepstorm.structures import Localizations
 
@@ -17,7 +16,7 @@ _REQUIRED = {"frame": "frame", "x_nm": "x", "y_nm": "y"}
 
 
 def localizations_from_columns(
-    columns: Mapping[str, npt.NDArray[Any]],
+    columns: Mapping[str, AnyArray],
     *,
     first_frame: int,
     name: str,
@@ -57,26 +56,22 @@ def localizations_from_columns(
     return Localizations(frame=frame, **known)
 
 
-def _as_float(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _as_float(values: AnyArray) -> Float64Array:
     return np.ascontiguousarray(values, dtype=np.float64)
 
 
-def _has_values(values: npt.NDArray[np.float64]) -> bool:
+def _has_values(values: Float64Array) -> bool:
     return len(values) == 0 or not bool(np.isnan(values).all())
 
 
-def _check_positions(
-    values: npt.NDArray[np.float64], axis: str, where: Callable[[int], str]
-) -> None:
+def _check_positions(values: Float64Array, axis: str, where: Callable[[int], str]) -> None:
     credible = np.abs(values) <= _MAX_POSITION_NM  # False for NaN
     if not credible.all():
         row = int(np.argmin(credible))
         raise InputError(f"{where(row)}: {axis} is {values[row]:g} nm, which is not a position")
 
 
-def _frames(
-    values: npt.NDArray[np.float64], first_frame: int, where: Callable[[int], str]
-) -> npt.NDArray[np.int64]:
+def _frames(values: Float64Array, first_frame: int, where: Callable[[int], str]) -> Int64Array:
     with np.errstate(invalid="ignore"):
         whole = np.floor(values) == values
     valid = whole & (values >= first_frame) & (values < _MAX_FRAME)
@@ -89,8 +84,8 @@ def _frames(
     return values.astype(np.int64) - first_frame
 
 
-def root_mean_square(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def root_mean_square(first: AnyArray, second: AnyArray) -> Float64Array:
     """Join what a format gives for x and y separately into one lateral value."""
     with np.errstate(over="ignore"):
-        joined: npt.NDArray[np.float64] = np.hypot(_as_float(first), _as_float(second)) / np.sqrt(2)
+        joined: Float64Array = np.hypot(_as_float(first), _as_float(second)) / np.sqrt(2)
     return joined

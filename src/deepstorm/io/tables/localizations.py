@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, written_whole
 from deepstorm.io.checking import existing_file
@@ -42,9 +42,7 @@ FORMATS = tuple(sorted([Picasso.name, *(text.name for text in _TEXT_FORMATS)]))
 """The names of all formats, for reading and for writing."""
 
 
-def read_localizations(
-    path: str | os.PathLike[str], *, pixel_size_nm: float | None = None
-) -> Localizations:
+def read_localizations(path: PathLike, *, pixel_size_nm: float | None = None) -> Localizations:
     """Read a table of localizations; its format is recognised from its content.
 
     Parameters
@@ -93,7 +91,7 @@ def _format_of(head: Head) -> TextFormat:
 
 
 def write_localizations(
-    path: str | os.PathLike[str],
+    path: PathLike,
     localizations: Localizations,
     *,
     format: str | None = None,  # noqa: A002
@@ -137,7 +135,7 @@ def write_localizations(
         text.write(partial, localizations, options)
 
 
-def files_of_table(path: str | os.PathLike[str] | None) -> list[Path]:
+def files_of_table(path: PathLike | None) -> list[Path]:
     """Return the files that a table of this name will consist of; none for no table.
 
     Raises
@@ -158,7 +156,7 @@ def files_of_table(path: str | os.PathLike[str] | None) -> list[Path]:
 
 @contextlib.contextmanager
 def localization_stream(
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     pixel_size_nm: float | None = None,
     shape: tuple[int, int, int] | None = None,

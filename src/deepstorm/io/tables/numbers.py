@@ -8,11 +8,11 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array
 from deepstorm.errors import InputError
 
 _DELIMITERS = ",\t;"
@@ -105,7 +105,7 @@ def _opened(head: Head) -> TextIO:
     return handle
 
 
-def read_numbers(head: Head) -> npt.NDArray[np.float64]:
+def read_numbers(head: Head) -> Float64Array:
     """Read all numbers of a table; an empty cell is NaN.
 
     Returns
@@ -135,7 +135,7 @@ def read_numbers(head: Head) -> npt.NDArray[np.float64]:
         return _read_line_by_line(handle, head)
 
 
-def _read_line_by_line(handle: TextIO, head: Head) -> npt.NDArray[np.float64]:
+def _read_line_by_line(handle: TextIO, head: Head) -> Float64Array:
     """Read what the fast way could not: empty cells, or a fault, which is named."""
     values = array("d")
     for number, line in enumerate(handle, head.lines_above + 1):
@@ -166,7 +166,7 @@ def _number(cell: str, head: Head, line: int) -> float:
 
 
 def write_rows(
-    path: Path, header: str, columns: Sequence[npt.NDArray[Any]], formats: Sequence[str]
+    path: Path, header: str, columns: Sequence[AnyArray], formats: Sequence[str]
 ) -> None:
     """Write a header and columns of numbers, separated by commas.
 
@@ -186,7 +186,7 @@ def write_rows(
     append_rows(path, columns, formats)
 
 
-def append_rows(path: Path, columns: Sequence[npt.NDArray[Any]], formats: Sequence[str]) -> None:
+def append_rows(path: Path, columns: Sequence[AnyArray], formats: Sequence[str]) -> None:
     """Add columns of numbers to a file; see :func:`write_rows`."""
     line = ",".join(formats) + "\n"
     with path.open("a", encoding="utf-8", newline="") as handle:

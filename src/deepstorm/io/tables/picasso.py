@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Float64Array, PathLike
 from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import existing_file
@@ -79,7 +79,7 @@ class Picasso:
 
     def write(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         localizations: Localizations,
         options: WriteOptions,
         *,
@@ -153,7 +153,7 @@ def _pixel_size(info: Mapping[str, Any]) -> float | None:
     return float(size) if 0 < size < 1e6 else None
 
 
-def _read_locs(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_locs(path: Path) -> dict[str, AnyArray]:
     h5py, _ = picasso_libraries()
     try:
         with h5py.File(path, "r") as file:
@@ -185,16 +185,14 @@ def _locs_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return dataset
 
 
-def _column(dataset: h5py.Dataset, column: str, name: str) -> npt.NDArray[Any]:
+def _column(dataset: h5py.Dataset, column: str, name: str) -> AnyArray:
     kind = dataset.dtype[column]
     if kind.kind not in "uif" or kind.shape:
         raise InputError(f"'{name}': the column '{column}' does not hold numbers")
     return np.asarray(dataset[column])
 
 
-def _in_nm(
-    found: Mapping[str, npt.NDArray[Any]], pixel_nm: float
-) -> dict[str, npt.NDArray[np.float64]]:
+def _in_nm(found: Mapping[str, AnyArray], pixel_nm: float) -> dict[str, Float64Array]:
     """Convert Picasso's columns to the package's fields and to the corner origin."""
     wide = {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
     columns = {

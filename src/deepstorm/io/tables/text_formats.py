@@ -10,18 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError, PixelSizeNeededError
 from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.tables.emitter_columns import localizations_from_columns, root_mean_square
 from deepstorm.io.tables.numbers import Head, append_rows, read_numbers, write_rows
 from deepstorm.structures import Localizations
-
-Column = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +105,9 @@ def _factor(field: str, unit: str, pixel_size_nm: float | None, path: Path) -> f
     return None if field.endswith("photons") and unit not in _PHOTONS else 1.0
 
 
-def _known_columns(head: Head, pixel_size_nm: float | None) -> dict[str, Column]:
+def _known_columns(head: Head, pixel_size_nm: float | None) -> dict[str, AnyArray]:
     """Read a table and return the columns whose name and unit are known, by field."""
-    columns: dict[str, Column] = {}
+    columns: dict[str, AnyArray] = {}
     unclear: dict[str, str] = {}
     for cell, values in zip(head.names, read_numbers(head).T, strict=True):
         name, unit = _name_and_unit(cell)
@@ -128,7 +126,7 @@ def _known_columns(head: Head, pixel_size_nm: float | None) -> dict[str, Column]
 
 
 def _require_positions(
-    columns: Mapping[str, Column], unclear: Mapping[str, str], name: str
+    columns: Mapping[str, AnyArray], unclear: Mapping[str, str], name: str
 ) -> None:
     """Refuse positions whose unit is not known, rather than say that there are none."""
     for field in ("x_nm", "y_nm"):
@@ -170,7 +168,7 @@ class _UnitHeader(ABC):
 
     def _chosen(
         self, localizations: Localizations, first_id: int
-    ) -> tuple[dict[str, Column], list[str]]:
+    ) -> tuple[dict[str, AnyArray], list[str]]:
         """Return the known columns by heading, and the format of each."""
         known = _numbered(localizations, first_id)
         chosen = [column for column in self.layout if column[1] in known]
@@ -178,21 +176,21 @@ class _UnitHeader(ABC):
         return columns, [printf for _, _, printf in chosen]
 
 
-def _numbered(localizations: Localizations, first_id: int = 1) -> dict[str, Column]:
+def _numbered(localizations: Localizations, first_id: int = 1) -> dict[str, AnyArray]:
     """Return the columns of a record with frames counted from 1 and entries from ``first_id``."""
-    columns: dict[str, Column] = dict(localizations.columns())
+    columns: dict[str, AnyArray] = dict(localizations.columns())
     columns["frame"] = columns["frame"] + 1
     columns["id"] = np.arange(first_id, first_id + len(localizations))
     return columns
 
 
-def scaled(values: Column, factor: float) -> Column:
+def scaled(values: AnyArray, factor: float) -> AnyArray:
     """Return a column in another unit."""
     with np.errstate(over="ignore"):  # an absurd number becomes infinite and is refused as such
         return values * factor
 
 
-def finished(head: Head, columns: Mapping[str, Column], *, first_frame: int) -> Localizations:
+def finished(head: Head, columns: Mapping[str, AnyArray], *, first_frame: int) -> Localizations:
     """Make a record of the columns of a text table."""
     return localizations_from_columns(
         columns, first_frame=first_frame, name=head.path.name, where=head.where
@@ -321,7 +319,7 @@ class ChallengeTruth(Challenge):
         return finished(head, _without_zeros(names, values), first_frame=1)
 
 
-def _without_zeros(fields: Sequence[str], numbers: Column) -> dict[str, Column]:
+def _without_zeros(fields: Sequence[str], numbers: AnyArray) -> dict[str, AnyArray]:
     """Name the columns, leaving out z and intensity where they are zero throughout."""
     columns = dict(zip(fields, numbers.T, strict=True))
     return {

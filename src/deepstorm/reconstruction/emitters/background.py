@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from deepstorm.structures import FloatArray, IntArray
-
-Floats = npt.NDArray[np.float64]
+from deepstorm.arrays import Float64Array, FloatArray, IntArray
 
 # Spacing of the nodes.
 TILE_PX = 16.0
@@ -34,23 +31,23 @@ class BackgroundGrid:
     column_pairs: sparse.csr_array  # (x, pairs along x)
     pattern: sparse.csr_array  # (nodes, nodes): which product of pairs each entry is
 
-    def image(self, levels: Floats) -> Floats:
+    def image(self, levels: Float64Array) -> Float64Array:
         """Return the background of each pixel."""
-        along_y: Floats = self.rows @ levels.reshape(self.rows.shape[1], -1)
+        along_y: Float64Array = self.rows @ levels.reshape(self.rows.shape[1], -1)
         return np.asarray(self.columns @ along_y.T).T
 
-    def on_nodes(self, image: Floats) -> Floats:
+    def on_nodes(self, image: Float64Array) -> Float64Array:
         """Sum an image with the weight of each node: what the levels' gradient is made of."""
         return _summed(image, self.rows, self.columns)
 
-    def information(self, weights: Floats) -> sparse.csr_array:
+    def information(self, weights: Float64Array) -> sparse.csr_array:
         """Return the Fisher information of the levels, (nodes, nodes), from that of each pixel."""
         entries = _summed(weights, self.row_pairs, self.column_pairs)[self.pattern.data]
         return sparse.csr_array(
             (entries, self.pattern.indices, self.pattern.indptr), shape=self.pattern.shape
         )
 
-    def at(self, x_px: Floats, y_px: Floats) -> sparse.csr_array:
+    def at(self, x_px: Float64Array, y_px: Float64Array) -> sparse.csr_array:
         """Return the weights of the nodes at positions, (n, nodes)."""
         by_y, by_x = _hats(y_px, self.rows.shape[0]), _hats(x_px, self.columns.shape[0])
         # Each row of either has two entries, so the product of rows has four.
@@ -80,9 +77,11 @@ def background_grid(height: int, width: int) -> BackgroundGrid:
     return BackgroundGrid(rows, columns, _with_next(rows), _with_next(columns), pattern)
 
 
-def _summed(image: Floats, over_y: sparse.csr_array, over_x: sparse.csr_array) -> Floats:
+def _summed(
+    image: Float64Array, over_y: sparse.csr_array, over_x: sparse.csr_array
+) -> Float64Array:
     """Sum an image with weights along both axes, flat."""
-    along_y: Floats = over_y.T @ image
+    along_y: Float64Array = over_y.T @ image
     return np.asarray(over_x.T @ along_y.T).T.ravel()
 
 

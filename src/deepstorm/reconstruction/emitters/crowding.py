@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from deepstorm.arrays import BoolArray, Float64Array, Int64Array
 
 # A haze of more expected emitters than these has no halves.
 MOST_OF_A_PAIR = 4.0
@@ -36,17 +34,17 @@ class Blobs(NamedTuple):
         Standard deviation of the Gaussian that covers the same area.
     """
 
-    y: Floats
-    x: Floats
-    mass: Floats
-    width_px: Floats
+    y: Float64Array
+    x: Float64Array
+    mass: Float64Array
+    width_px: Float64Array
 
-    def select(self, chosen: npt.NDArray[np.bool_]) -> Blobs:
+    def select(self, chosen: BoolArray) -> Blobs:
         """Return some of them."""
         return Blobs(*(values[chosen] for values in self))
 
 
-def blobs(windows: Floats) -> Blobs:
+def blobs(windows: Float64Array) -> Blobs:
     """Describe what squares hold, (blob, side, side), around their middle."""
     mass = windows.sum(axis=(1, 2))
     shares = windows / mass[:, None, None]
@@ -57,7 +55,7 @@ def blobs(windows: Floats) -> Blobs:
     return Blobs(shares.sum(axis=2) @ offset, shares.sum(axis=1) @ offset, mass, width_px)
 
 
-def own_shares(windows: Floats, places: Ints) -> Floats:
+def own_shares(windows: Float64Array, places: Int64Array) -> Float64Array:
     """Leave of squares around maxima what is nearer to these than to others, within a circle.
 
     Parameters
@@ -70,7 +68,7 @@ def own_shares(windows: Floats, places: Ints) -> Floats:
     frame, row, column = places.T
     reach = windows.shape[1] // 2
     offset = np.arange(-reach, reach + 1)
-    own: Floats = windows * (offset[:, None] ** 2 + offset**2 <= reach**2)
+    own: Float64Array = windows * (offset[:, None] ** 2 + offset**2 <= reach**2)
     apart = np.column_stack([frame * (4 * reach + 2), row, column])
     near = cKDTree(apart).query_pairs(2 * reach, output_type="ndarray").astype(np.int64)
     both_ways = np.concatenate([near, near[:, ::-1]])
@@ -86,7 +84,7 @@ def own_shares(windows: Floats, places: Ints) -> Floats:
     return own
 
 
-def pairs(own: Floats, least: float) -> tuple[npt.NDArray[np.bool_], Blobs, Blobs]:
+def pairs(own: Float64Array, least: float) -> tuple[BoolArray, Blobs, Blobs]:
     """Tell which blobs stand for two emitters, and describe these.
 
     Parameters
@@ -110,7 +108,7 @@ def pairs(own: Floats, least: float) -> tuple[npt.NDArray[np.bool_], Blobs, Blob
     return is_pair, one.select(apart), other.select(apart)
 
 
-def halved(windows: Floats) -> tuple[Floats, Floats]:
+def halved(windows: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Cut what squares hold, (blob, side, side), through its centroid across its longer axis."""
     offset = np.arange(windows.shape[1]) - windows.shape[1] // 2
     middle = blobs(windows)

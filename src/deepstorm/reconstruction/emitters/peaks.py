@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from scipy import ndimage
 
+from deepstorm.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from deepstorm.config import Settings
 from deepstorm.reconstruction.emitters.crowding import blobs, own_shares, pairs
 from deepstorm.structures import Localizations
@@ -29,8 +29,8 @@ class PeakSettings(Settings):
         Expected emitters within the square below which a maximum is left out.
     crowded_reach_px, crowded_from : int, float
         A maximum stands for two emitters if so many are expected within this radius, nearer to it
-        than to others; see :mod:`~deepstorm.reconstruction.emitters.crowding`. Between 1 and 2; the lower,
-        the more emitters are found, and the more of them are false.
+        than to others; see :mod:`~deepstorm.reconstruction.emitters.crowding`. Between 1 and 2; the
+        lower, the more emitters are found, and the more of them are false.
     error_of_unit_width, error_growth : float
         The standard deviation of a position's error per axis, in super-resolution pixels, is the
         one times the width of its peak to the power of the other. Measured with the default network
@@ -67,11 +67,11 @@ class PeakSettings(Settings):
 
 
 def find_peaks(
-    expected: npt.NDArray[np.float32],
+    expected: Float32Array,
     pixel_size_nm: float,
     first_frame: int = 0,
     settings: PeakSettings | None = None,
-    maxima: npt.NDArray[np.bool_] | None = None,
+    maxima: BoolArray | None = None,
 ) -> Localizations:
     """Find local maxima, and their centroids below the pixel.
 
@@ -118,9 +118,7 @@ def find_peaks(
     ).select(np.argsort(frame, kind="stable"))
 
 
-def _windows(
-    expected: npt.NDArray[np.float32], places: npt.NDArray[np.int64], reach: int
-) -> npt.NDArray[np.float64]:
+def _windows(expected: Float32Array, places: Int64Array, reach: int) -> Float64Array:
     """Return what is expected in the square around each place, nothing beyond the border.
 
     Parameters
@@ -139,13 +137,13 @@ def _windows(
     offset = np.arange(-reach, reach + 1)
     rows, columns = row[:, None] + offset, column[:, None] + offset
     y, x = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    windows: npt.NDArray[np.float64]
+    windows: Float64Array
     windows = expected[frame[:, None, None], y[:, :, None], x[:, None, :]].astype(np.float64)
     windows *= (y == rows)[:, :, None] & (x == columns)[:, None, :]
     return windows
 
 
-def _maxima(expected: npt.NDArray[np.float32], settings: PeakSettings) -> npt.NDArray[np.bool_]:
+def _maxima(expected: Float32Array, settings: PeakSettings) -> BoolArray:
     """Return where the smoothed expectation has its local maxima."""
     found = np.zeros(expected.shape, bool)
     for image, maxima in zip(expected, found, strict=True):
@@ -155,7 +153,7 @@ def _maxima(expected: npt.NDArray[np.float32], settings: PeakSettings) -> npt.ND
     return found
 
 
-def _places(maxima: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _places(maxima: BoolArray) -> Int64Array:
     """Return frame, row and column of maxima, (n, 3), of those that touch each other the first."""
     # Of one axis, which is many times faster to search than several.
     places = np.column_stack(np.unravel_index(np.flatnonzero(maxima), maxima.shape))
@@ -168,9 +166,7 @@ def _places(maxima: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     return places[keep]
 
 
-def _frames_with_touching(
-    maxima: npt.NDArray[np.bool_], places: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _frames_with_touching(maxima: BoolArray, places: Int64Array) -> Int64Array:
     """Return the frames in which maxima touch each other: few, and others need no look."""
     frame, row, column = places.T
     _, height, width = maxima.shape

@@ -13,18 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import Float32Array, Float64Array, FloatArray, IntArray
 from deepstorm.errors import InputError
 from deepstorm.reconstruction.emitters.background import BackgroundGrid, background_grid
 from deepstorm.simulation.psf import integrated_gaussian
-from deepstorm.structures import FloatArray, IntArray
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 # A spot is followed to where 0.1 % of its light is left outside.
 SPOT_REACH_SIGMA = 3.5
@@ -66,9 +62,9 @@ class Light:
         Background of each pixel, the same in every frame of the block.
     """
 
-    photons: Floats
-    background_photons: Floats
-    background_image: Floats
+    photons: Float64Array
+    background_photons: Float64Array
+    background_image: Float64Array
 
 
 def measure_light(
@@ -169,7 +165,12 @@ class _Spots:
 
     @classmethod
     def place(
-        cls, frame: IntArray, x_px: Floats, y_px: Floats, sigma_px: float, shape: tuple[int, ...]
+        cls,
+        frame: IntArray,
+        x_px: Float64Array,
+        y_px: Float64Array,
+        sigma_px: float,
+        shape: tuple[int, ...],
     ) -> _Spots:
         """Lay a window around each emitter, and find the emitters whose spots overlap."""
         reach = int(np.ceil(SPOT_REACH_SIGMA * sigma_px))
@@ -191,13 +192,13 @@ class _Spots:
             _overlap(frame, x_px, y_px, sigma_px),
         )
 
-    def render(self, photons: Floats) -> Singles:
+    def render(self, photons: Float64Array) -> Float32Array:
         """Return the expected light of all emitters, without the border."""
         wide = (photons.astype(np.float32) @ self.light).reshape(self.shape)
         edge = slice(self.border, -self.border)
         return wide[:, edge, edge]
 
-    def widened(self, frames: Singles) -> Singles:
+    def widened(self, frames: Float32Array) -> Float32Array:
         """Return the frames with the border, flat."""
         wide = np.zeros(self.shape, np.float32)
         edge = slice(self.border, -self.border)
@@ -205,7 +206,9 @@ class _Spots:
         return wide.ravel()
 
 
-def _profiles(position_px: Floats, sigma_px: float, reach: int) -> tuple[IntArray, Singles]:
+def _profiles(
+    position_px: Float64Array, sigma_px: float, reach: int
+) -> tuple[IntArray, Float32Array]:
     """Return the first pixel of each window along one axis, and the spot's profile there."""
     first = np.floor(position_px).astype(np.int64) - reach
     sigma = np.full(len(first), float(sigma_px))
@@ -213,7 +216,9 @@ def _profiles(position_px: Floats, sigma_px: float, reach: int) -> tuple[IntArra
     return first, profile.astype(np.float32)
 
 
-def _overlap(frame: IntArray, x_px: Floats, y_px: Floats, sigma_px: float) -> sparse.csr_array:
+def _overlap(
+    frame: IntArray, x_px: Float64Array, y_px: Float64Array, sigma_px: float
+) -> sparse.csr_array:
     """Return the correlation of near emitters' spots, with the damping on the diagonal."""
     distance = COUPLING_SIGMA * sigma_px
     places = np.stack([frame * 2 * distance, y_px, x_px], axis=1)
@@ -233,18 +238,18 @@ class _Information:
     Between two values it is approximate, which costs a Newton step at most: the gradient is exact.
     """
 
-    noise: Floats  # (n,) standard deviation of the photons of each emitter were it alone
+    noise: Float64Array  # (n,) standard deviation of the photons of each emitter were it alone
     overlap: sparse.csr_array  # (n, n)
-    seen: Floats  # (n,) summed weight under each spot
+    seen: Float64Array  # (n,) summed weight under each spot
     at_emitters: sparse.csr_array  # (n, nodes)
     levels: sparse.csr_array  # (nodes, nodes)
     expectation: float  # added to the diagonal of the photons
 
-    def diagonal(self) -> Floats:
+    def diagonal(self) -> Float64Array:
         """Return the information of each value were the others known."""
         return np.concatenate([self.noise**-2 + self.expectation, self.levels.diagonal()])
 
-    def apply(self, values: Floats) -> Floats:
+    def apply(self, values: Float64Array) -> Float64Array:
         """Multiply photons and levels, end to end, by the information matrix."""
         photons, levels = np.split(values, [len(self.noise)])
         light = self.overlap @ (photons / self.noise) / self.noise + self.expectation * photons
@@ -256,12 +261,12 @@ class _Information:
 
 
 def _fit(
-    frames: Singles,
+    frames: Float32Array,
     spots: _Spots,
     grid: BackgroundGrid,
     at_emitters: sparse.csr_array,
-    shares: Floats,
-) -> tuple[Floats, Floats]:
+    shares: Float64Array,
+) -> tuple[Float64Array, Float64Array]:
     """Return the photons of the emitters and the background at the nodes."""
     n = len(shares)
     values = np.zeros(n + at_emitters.shape[1])
@@ -283,7 +288,7 @@ def _fit(
 
 
 def _information(
-    weights: Singles,
+    weights: Float32Array,
     spots: _Spots,
     grid: BackgroundGrid,
     at_emitters: sparse.csr_array,
@@ -301,8 +306,13 @@ def _information(
 
 
 def _gradient(
-    residual: Singles, weights: Singles, spots: _Spots, grid: BackgroundGrid, *, robust: bool
-) -> Floats:
+    residual: Float32Array,
+    weights: Float32Array,
+    spots: _Spots,
+    grid: BackgroundGrid,
+    *,
+    robust: bool,
+) -> Float64Array:
     """Return the derivative of the log-likelihood by the photons and the background's levels.
 
     Where ``robust``, the background follows light above it only so far: emitters that nobody
@@ -316,13 +326,15 @@ def _gradient(
     return np.concatenate([emitters, grid.on_nodes(in_all_frames)])
 
 
-def _expectation(photons: Floats, shares: Floats) -> float:
+def _expectation(photons: Float64Array, shares: Float64Array) -> float:
     """Return the information in expecting of each emitter the mean brightness."""
     mean = photons.sum() / max(shares.sum(), LEAST_CONFIDENCE)
     return float(1 / (BRIGHTNESS_SPREAD * max(mean, 1.0)) ** 2)
 
 
-def _newton_step(information: _Information, pull: Floats, trust: Floats) -> Floats:
+def _newton_step(
+    information: _Information, pull: Float64Array, trust: Float64Array
+) -> Float64Array:
     """Return the step by conjugate gradients, which come to the values of most trust first.
 
     What the data cannot tell apart is moved in proportion to the square of ``trust``, and values
@@ -335,5 +347,5 @@ def _newton_step(information: _Information, pull: Floats, trust: Floats) -> Floa
         dtype=float,
     )
     step, _ = cg(scaled, scale * pull, rtol=TOLERANCE, maxiter=MOST_ITERATIONS)
-    result: Floats = scale * step
+    result: Float64Array = scale * step
     return result

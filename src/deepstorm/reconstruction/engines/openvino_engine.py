@@ -10,13 +10,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy.typing as npt
-
+from deepstorm.arrays import AnyArray, Float32Array
 from deepstorm.errors import InputError
 from deepstorm.models.network_file import NetworkCard, NetworkFile
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.kept_models import converted
-from deepstorm.reconstruction.engines.protocol import Float32Array
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
 
 if TYPE_CHECKING:
@@ -115,7 +113,7 @@ class _OpenVinoProgram:
         self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         self._compiled: dict[tuple[int, ...], Any] = {}
 
-    def __call__(self, values: Float32Array) -> npt.NDArray[Any]:
+    def __call__(self, values: Float32Array) -> AnyArray:
         """Return the result, in memory that the next call uses again."""
         if values.shape not in self._compiled:
             if len(self._compiled) == MOST_SHAPES:
@@ -125,7 +123,7 @@ class _OpenVinoProgram:
             compiled = self._core.compile_model(model, "CPU", self._settings)
             self._compiled[values.shape] = compiled
         run = self._compiled[values.shape]
-        result: npt.NDArray[Any]
+        result: AnyArray
         (result,) = run(values, share_inputs=True, share_outputs=True).values()
         return result
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-Float32Array = npt.NDArray[np.float32]
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array
 
 
 class Prediction(NamedTuple):
@@ -26,7 +23,7 @@ class Prediction(NamedTuple):
 
     expected: Float32Array
     image: Float32Array
-    maxima: npt.NDArray[np.bool_] | None = None
+    maxima: BoolArray | None = None
 
 
 class Engine(Protocol):
@@ -47,7 +44,7 @@ class Engine(Protocol):
     name: str
 
     def __call__(
-        self, frames: npt.NDArray[Any], *, maxima_within: tuple[int, int] | None = None
+        self, frames: AnyArray, *, maxima_within: tuple[int, int] | None = None
     ) -> Prediction:
         """Return expected emitters and their rendering.
 

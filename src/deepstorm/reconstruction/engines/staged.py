@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.reconstruction.engines.protocol import Float32Array, Prediction
+from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.reconstruction.engines.protocol import Prediction
 from deepstorm.reconstruction.tiling import spans
 
 StageName = Literal["network", "rendering", "maxima", "scores", "sharing"]
@@ -54,7 +55,7 @@ class StagedEngine:
         self._margin_px = margin_px
 
     def __call__(
-        self, frames: npt.NDArray[Any], *, maxima_within: tuple[int, int] | None = None
+        self, frames: AnyArray, *, maxima_within: tuple[int, int] | None = None
     ) -> Prediction:
         """Return expected emitters and their rendering, and where maxima are if asked for."""
         shape = (len(frames), *(side * self._upsampling for side in frames.shape[2:]))
@@ -87,7 +88,7 @@ class StagedEngine:
             said = self._leave(self._programs[stage](expected[:, :, span.seen]))
             result[:, span.core(1)] = said[: len(result), 0, span.core_within(1)]
 
-    def _pieces(self, frames: npt.NDArray[Any]) -> Iterator[tuple[slice, Float32Array]]:
+    def _pieces(self, frames: AnyArray) -> Iterator[tuple[slice, Float32Array]]:
         """Yield a few frames at a time and where they belong; the last ones may be filled up."""
         count, channels, height, width = frames.shape
         step = max(self.pixels_per_call // (height * width), 1)
@@ -111,6 +112,6 @@ class StagedEngine:
         """Turn an array into what the runtime computes with."""
         return values
 
-    def _leave(self, values: Any) -> npt.NDArray[Any]:
+    def _leave(self, values: Any) -> AnyArray:
         """Turn a result of the runtime into an array."""
         return values  # type: ignore[no-any-return]

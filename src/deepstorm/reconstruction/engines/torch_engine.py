@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from deepstorm.arrays import AnyArray, Float32Array
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines import stages
-from deepstorm.reconstruction.engines.protocol import Float32Array
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ class TorchEngine(StagedEngine):
     def _enter(self, values: Float32Array) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def _leave(self, values: Tensor) -> npt.NDArray[Any]:
-        result: npt.NDArray[Any] = values.cpu().numpy()
+    def _leave(self, values: Tensor) -> AnyArray:
+        result: AnyArray = values.cpu().numpy()
         return result
 
 

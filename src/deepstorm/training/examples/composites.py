@@ -24,18 +24,17 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from deepstorm.arrays import Float32Array, Int64Array, IntArray
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.models.network_file import NOMINAL_PIXEL_NM
 from deepstorm.models.scaling import FittedScaling, Scaling
-from deepstorm.structures import IntArray
 from deepstorm.training.examples.protocol import TRAINING, Batch
 from deepstorm.training.examples.sparse_frames import Material, SparseFrames, prepare_material
 from deepstorm.training.examples.sparse_regions import Pool, choose_regions, divided
-from deepstorm.training.examples.spots import Float32Array, orientation, oriented_places
+from deepstorm.training.examples.spots import orientation, oriented_places
 
 # Spots less symmetric than this are not turned: the microscope has none that lie otherwise.
 LARGEST_ASYMMETRY = 0.1
@@ -178,7 +177,7 @@ class Composite:
     """
 
     counts: Float32Array
-    places: npt.NDArray[np.int64]
+    places: Int64Array
     noise: Float32Array
 
 
@@ -283,7 +282,7 @@ class CompositeSource:
         return self.scaling.fit(self._sampled_counts, self.material.instrument)
 
     @cached_property
-    def _places(self) -> dict[int, npt.NDArray[np.int64]]:
+    def _places(self) -> dict[int, Int64Array]:
         """Super-resolution pixels (row, column) of the emitters of each frame, shape (n, 2)."""
         emitters = self.material.emitters
         positions_nm = np.stack([emitters.y_nm, emitters.x_nm], axis=1)
@@ -328,7 +327,7 @@ class CompositeSource:
         side = self.examples.region_px
         return orientation(image[frame, top : top + side, left : left + side], int(turn))
 
-    def _region_places(self, corner: IntArray, turn: int) -> npt.NDArray[np.int64]:
+    def _region_places(self, corner: IntArray, turn: int) -> Int64Array:
         """Return the super-resolution pixels of a region's emitters, shape (n, 2)."""
         side = self.examples.region_px * self.upsampling
         places = self._places.get(int(corner[0]), np.empty((0, 2), np.int64))
@@ -336,7 +335,7 @@ class CompositeSource:
         inside = np.all((places >= 0) & (places < side), axis=1)
         return oriented_places(places[inside], side, int(turn))
 
-    def _spikes(self, places: npt.NDArray[np.int64]) -> Float32Array:
+    def _spikes(self, places: Int64Array) -> Float32Array:
         """Count emitters per super-resolution pixel, shape (y, x)."""
         side = self.examples.region_px * self.upsampling
         spikes = np.zeros((side, side), np.float32)

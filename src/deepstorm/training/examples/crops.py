@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstorm.training.examples.protocol import Float32Array
+from deepstorm.arrays import Float32Array
 from deepstorm.training.examples.summed_movies import KeptMovie
 
 # A movie is drawn in proportion to the root of its emitters, up to this many.

@@ -12,19 +12,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import BoolArray, Float32Array, Float64Array
 from deepstorm.errors import InputError
 from deepstorm.models.scaling import USUAL_SIGMA_PX, AnyFrames
-from deepstorm.structures import BoolArray, Localizations
-from deepstorm.training.examples.spots import (
-    Float32Array,
-    grid,
-    spot_images,
-    spot_response,
-    values_at,
-)
+from deepstorm.structures import Localizations
+from deepstorm.training.examples.spots import grid, spot_images, spot_response, values_at
 
 # Fewer emitters than this neither train a network nor tell where a table belongs.
 LEAST_EMITTERS = 10
@@ -243,7 +237,7 @@ class _Light:
         inner = (count, *(side - 2 * (SHIFT_REACH_PX + 0.5) for side in sides))
         return within(table.shifted(-margin_nm, -margin_nm), inner, self.pixel_size_nm)
 
-    def best_shift(self, table: Localizations) -> tuple[npt.NDArray[np.float64], float]:
+    def best_shift(self, table: Localizations) -> tuple[Float64Array, float]:
         """Return the shift (y, x) in pixels that finds most light, and how much."""
         offsets = grid(SHIFT_REACH_PX, SHIFT_STEP_PX)
         inner = self._inner(table)
@@ -303,7 +297,7 @@ def _check_extent(shape: tuple[int, ...], emitters: Localizations, pixel_size_nm
         )
 
 
-def _check_shift(shift_px: npt.NDArray[np.float64], largest_px: float) -> None:
+def _check_shift(shift_px: Float64Array, largest_px: float) -> None:
     """Refuse a table that is moved."""
     dy, dx = shift_px
     if np.hypot(dx, dy) > largest_px:
@@ -315,13 +309,13 @@ def _check_shift(shift_px: npt.NDArray[np.float64], largest_px: float) -> None:
         )
 
 
-def _peak(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _peak(image: Float64Array) -> Float64Array:
     """Return the place (row, column) of the highest value, between pixels by parabolas."""
     row, column = np.unravel_index(int(image.argmax()), image.shape)
     return np.array([_vertex(image[:, column], int(row)), _vertex(image[row], int(column))])
 
 
-def _vertex(values: npt.NDArray[np.float64], highest: int) -> float:
+def _vertex(values: Float64Array, highest: int) -> float:
     """Return where the parabola through the highest value and its neighbours has its top."""
     if not 0 < highest < len(values) - 1:
         return float(highest)

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from deepstorm.arrays import Float32Array
 from deepstorm.models.scaling import Scaling
 
 # Which stream of random numbers a batch comes from.
 TRAINING, VALIDATION = 0, 1
-
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field, model_validator
 
+from deepstorm.arrays import Float32Array, Int64Array, IntArray
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
@@ -20,7 +20,7 @@ from deepstorm.simulation.camera import EmccdCamera
 from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
-from deepstorm.structures import IntArray, Localizations
+from deepstorm.structures import Localizations
 from deepstorm.training.examples.plausibility import check_positions
 from deepstorm.training.examples.protocol import TRAINING, Batch
 
@@ -244,7 +244,7 @@ class RegionSource:
         return self.scaling.fit(frames, calibrate_frames(frames).instrument)
 
     @cached_property
-    def _places(self) -> dict[int, npt.NDArray[np.int64]]:
+    def _places(self) -> dict[int, Int64Array]:
         """Super-resolution pixels (row, column) of the emitters of each frame, shape (n, 2)."""
         emitters = self.acquisition.emitters
         positions_nm = np.stack([emitters.y_nm, emitters.x_nm], axis=1)
@@ -271,7 +271,7 @@ class RegionSource:
         cut: AnyFrames = every[tuple(corners.T)]
         return cut
 
-    def _spikes(self, frame: int, top: int, left: int) -> npt.NDArray[np.float32]:
+    def _spikes(self, frame: int, top: int, left: int) -> Float32Array:
         """Count the emitters of one region per super-resolution pixel, shape (y, x)."""
         side = self.examples.region_px * self.upsampling
         spikes = np.zeros((side, side), np.float32)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.models.scaling import Scaling
 from deepstorm.simulation.blinking import (
@@ -32,7 +33,7 @@ from deepstorm.simulation.scenes import (
 )
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import Instrument
-from deepstorm.training.examples.protocol import TRAINING, Batch, Float32Array
+from deepstorm.training.examples.protocol import TRAINING, Batch
 from deepstorm.training.examples.truth import spike_images
 
 # Part of the scenes in which the PSF has a halo.

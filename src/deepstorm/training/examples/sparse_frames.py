@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from deepstorm.arrays import BoolArray, Float32Array, Float64Array, FloatArray, IntArray
 from deepstorm.errors import InputError
 from deepstorm.models.scaling import AnyFrames
-from deepstorm.structures import BoolArray, FloatArray, Instrument, IntArray, Localizations
+from deepstorm.structures import Instrument, Localizations
 from deepstorm.training.examples.plausibility import (
     LEAST_EMITTERS,
     alone,
@@ -20,7 +20,7 @@ from deepstorm.training.examples.plausibility import (
     check_sparse,
     within,
 )
-from deepstorm.training.examples.spots import Float32Array, asymmetry, grid, spot_images
+from deepstorm.training.examples.spots import asymmetry, grid, spot_images
 
 # The smooth border of a spot begins where its light falls below this part of the background's
 # noise. All distances are in standard deviations of the PSF: where a spot ends at least and at
@@ -173,7 +173,7 @@ def prepare_material(sparse: SparseFrames, radius_px: float | None = None) -> Ma
     )
 
 
-def _places(emitters: Localizations, pixel_size_nm: float) -> npt.NDArray[np.float64]:
+def _places(emitters: Localizations, pixel_size_nm: float) -> Float64Array:
     """Return (frame, y, x) in camera pixels, shape (n, 3)."""
     y, x = emitters.y_nm / pixel_size_nm, emitters.x_nm / pixel_size_nm
     return np.column_stack([emitters.frame, y, x]).astype(np.float64)
@@ -197,20 +197,20 @@ def _given_mask(sparse: SparseFrames) -> BoolArray:
     return sparse.ambiguous
 
 
-def _given_places(sparse: SparseFrames) -> npt.NDArray[np.float64]:
+def _given_places(sparse: SparseFrames) -> Float64Array:
     """Return the ambiguous places that were given as (frame, y, x), shape (n, 3)."""
     if isinstance(sparse.ambiguous, Localizations):
         return _places(sparse.ambiguous, sparse.pixel_size_nm)
     return _centres(_given_mask(sparse))
 
 
-def _centres(chosen: BoolArray) -> npt.NDArray[np.float64]:
+def _centres(chosen: BoolArray) -> Float64Array:
     """Return the centres (frame, y, x) of pixels in a mask, shape (n, 3)."""
     return np.asarray(np.argwhere(chosen) + np.array([0.0, 0.5, 0.5]), np.float64)
 
 
 def _windows(
-    places: npt.NDArray[np.float64], shape: tuple[int, ...], radius_px: float
+    places: Float64Array, shape: tuple[int, ...], radius_px: float
 ) -> tuple[tuple[IntArray, IntArray, IntArray], FloatArray]:
     """Return the pixels (frame, y, x) around places that are in the frames, and their distances."""
     reach = int(np.ceil(radius_px)) + 1
@@ -225,7 +225,7 @@ def _windows(
     return (frame[inside], y[inside], x[inside]), far[inside]
 
 
-def _discs(places: npt.NDArray[np.float64], shape: tuple[int, ...], radius_px: float) -> BoolArray:
+def _discs(places: Float64Array, shape: tuple[int, ...], radius_px: float) -> BoolArray:
     """Return which pixels lie within a radius of a place."""
     discs = np.zeros(shape, bool)
     discs[_windows(places, shape, radius_px)[0]] = True
@@ -233,7 +233,7 @@ def _discs(places: npt.NDArray[np.float64], shape: tuple[int, ...], radius_px: f
 
 
 def _weights(
-    places: npt.NDArray[np.float64], shape: tuple[int, ...], radius_px: float, border_px: float
+    places: Float64Array, shape: tuple[int, ...], radius_px: float, border_px: float
 ) -> Float32Array:
     """Return 1 near places, falling to 0 over a border as a cosine does that ends at the radius."""
     pixels, far = _windows(places, shape, radius_px)
@@ -291,7 +291,7 @@ def _radius(
     return float(np.clip(ends_px, LEAST_RADIUS * sigma_px, MOST_RADIUS * sigma_px))
 
 
-def _unexplained(light: Float32Array, near: BoolArray, sigma_px: float) -> npt.NDArray[np.float64]:
+def _unexplained(light: Float32Array, near: BoolArray, sigma_px: float) -> Float64Array:
     """Return places (frame, y, x) of light that is in no table, shape (n, 3)."""
     smooth = ndimage.gaussian_filter(light, (0, sigma_px, sigma_px))
     dark = smooth[~near]
@@ -304,7 +304,7 @@ def _unexplained(light: Float32Array, near: BoolArray, sigma_px: float) -> npt.N
 
 def _away_from(
     emitters: Localizations,
-    doubtful: npt.NDArray[np.float64],
+    doubtful: Float64Array,
     pixel_size_nm: float,
     distance_px: float,
 ) -> BoolArray:

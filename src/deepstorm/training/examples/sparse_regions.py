@@ -8,8 +8,8 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
+from deepstorm.arrays import BoolArray, Int64Array, IntArray
 from deepstorm.errors import InputError
-from deepstorm.structures import BoolArray, IntArray
 from deepstorm.training.examples.sparse_frames import Material
 
 
@@ -159,7 +159,7 @@ def _corners(mask: BoolArray, part: Part, most: int, rng: np.random.Generator) -
     return np.column_stack([part.frames[frame], top, left]) + part.corner
 
 
-def _emitters_per_pixel(material: Material) -> npt.NDArray[np.int64]:
+def _emitters_per_pixel(material: Material) -> Int64Array:
     """Count usable emitters per camera pixel, shape (frame, y, x)."""
     emitters, size_nm = material.emitters, material.pixel_size_nm
     counts = np.zeros(material.light.shape, np.int64)
@@ -170,10 +170,10 @@ def _emitters_per_pixel(material: Material) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _window_sums(values: npt.NDArray[np.generic], side: int) -> npt.NDArray[np.int64]:
+def _window_sums(values: npt.NDArray[np.generic], side: int) -> Int64Array:
     """Return the sum over each square of a side, shape (frame, y − side + 1, x − side + 1)."""
     total = np.zeros((len(values), values.shape[1] + 1, values.shape[2] + 1), np.int64)
     total[:, 1:, 1:] = values.astype(np.int64).cumsum(axis=1).cumsum(axis=2)
     rows = total[:, side:] - total[:, :-side]
-    windows: npt.NDArray[np.int64] = rows[:, :, side:] - rows[:, :, :-side]
+    windows: Int64Array = rows[:, :, side:] - rows[:, :, :-side]
     return windows

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from deepstorm.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from deepstorm.models.scaling import AnyFrames
-from deepstorm.structures import FloatArray, Localizations
+from deepstorm.structures import Localizations
 
 # Beyond this many widths of a spot, its surroundings count as background.
 SURROUNDINGS = 4.0
 
-Float32Array = npt.NDArray[np.float32]
 AnyPixel = TypeVar("AnyPixel", bound=np.generic)
 
 
@@ -55,7 +55,7 @@ def values_at(
     return np.asarray(ndimage.map_coordinates(frames, where, order=order), np.float32)
 
 
-def grid(reach_px: float, step_px: float) -> npt.NDArray[np.float64]:
+def grid(reach_px: float, step_px: float) -> Float64Array:
     """Return distances along an axis, 0 in their middle."""
     steps = int(np.ceil(reach_px / step_px))
     return step_px * np.arange(-steps, steps + 1, dtype=np.float64)
@@ -65,7 +65,7 @@ def spot_images(
     frames: Float32Array,
     emitters: Localizations,
     pixel_size_nm: float,
-    offsets_px: npt.NDArray[np.float64],
+    offsets_px: Float64Array,
 ) -> Float32Array:
     """Cut out what is around each emitter, each centred on its own position.
 
@@ -101,7 +101,7 @@ def orientation(image: npt.NDArray[AnyPixel], turn: int) -> npt.NDArray[AnyPixel
     return turned[..., ::-1] if turn >= 4 else turned
 
 
-def oriented_places(places: npt.NDArray[np.int64], side: int, turn: int) -> npt.NDArray[np.int64]:
+def oriented_places(places: Int64Array, side: int, turn: int) -> Int64Array:
     """Return where pixels are after :func:`orientation`.
 
     Parameters

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
+from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.checkpoint import Network, NetworkCard
@@ -25,7 +26,6 @@ from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.simulator import SimulatedMovie, simulate_movie
 from deepstorm.structures import Localizations, histogram_image
-from deepstorm.training.examples.protocol import Float32Array
 from deepstorm.training.examples.simulated import SimulatedExamples, draw_scene, log_uniform
 
 # Camera pixels per call of the network: few enough to stay in a processor's caches.
@@ -36,7 +36,9 @@ HEADER_KEY = "deepstorm_movie"
 
 
 class MovieExamples(SimulatedExamples):
-    """Conditions of whole movies; see :class:`~deepstorm.training.examples.simulated.SimulatedExamples`.
+    """Conditions of whole movies.
+
+    See :class:`~deepstorm.training.examples.simulated.SimulatedExamples`.
 
     Parameters
     ----------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepstorm.arrays import Float32Array
 from deepstorm.structures import Localizations
-from deepstorm.training.examples.protocol import Float32Array
 
 
 def spike_images(

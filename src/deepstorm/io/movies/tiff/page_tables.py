@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import Int64Array
 from deepstorm.errors import InputError
 from deepstorm.io.movies.tiff.directory import ByteOrder, DirectoryReader, Entry
 
@@ -102,7 +102,7 @@ class PageTable:
     """
 
     layout: Layout
-    offsets: npt.NDArray[np.int64]
+    offsets: Int64Array
     contiguous: bool
     byte_order: ByteOrder
     description: str
@@ -154,7 +154,7 @@ def _page_table(
     reader: DirectoryReader,
     first: dict[int, Entry],
     layout: Layout,
-    offsets: npt.NDArray[np.int64],
+    offsets: Int64Array,
     contiguous: bool,
 ) -> PageTable:
     def raw(code: int) -> bytes:

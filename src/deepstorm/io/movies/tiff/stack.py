@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deepstorm.arrays import AnyArray, Int64Array, PathLike
 from deepstorm.errors import InputError
 from deepstorm.io.checking import MAX_FRAME_PIXELS, existing_file, require_finite
 from deepstorm.io.closing import ClosesItself
@@ -52,7 +51,7 @@ class TiffMovie(ClosesItself):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         credible_nm: tuple[float, float] = CAMERA_PIXELS_NM,
         most_pixels: int = MAX_FRAME_PIXELS,
@@ -100,7 +99,7 @@ class TiffMovie(ClosesItself):
             # The special cases of these makers' files rewrite the list of pages.
             return TiffFile(self._handle, is_lsm=False, is_scanimage=False, is_ndpi=False)
 
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def read(self, start: int, stop: int) -> AnyArray:
         """Read the frames from ``start`` up to, not including, ``stop``.
 
         Returns
@@ -126,7 +125,7 @@ class TiffMovie(ClosesItself):
         require_finite(block, start, self.name)
         return block
 
-    def _read_raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def _read_raw(self, start: int, stop: int) -> AnyArray:
         layout = self._table.layout
         stored = layout.dtype.newbyteorder(self._table.byte_order)
         block = np.empty((stop - start, layout.height, layout.width), stored)
@@ -145,7 +144,7 @@ class TiffMovie(ClosesItself):
                 )
         return block.astype(layout.dtype, copy=False)
 
-    def _decode(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def _decode(self, start: int, stop: int) -> AnyArray:
         """Decode frames with tifffile; on failure again one by one, to name the one at fault."""
         try:
             return self._decode_block(start, stop)
@@ -155,7 +154,7 @@ class TiffMovie(ClosesItself):
                     self._decode_block(frame, frame + 1)
             raise
 
-    def _decode_block(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def _decode_block(self, start: int, stop: int) -> AnyArray:
         layout = self._table.layout
         frames = f"frame {start}" if stop == start + 1 else f"one of frames {start} to {stop - 1}"
         with _complaints_as_input_error(f"{frames} (counted from 0) of '{self.name}' is damaged"):
@@ -171,7 +170,7 @@ class TiffMovie(ClosesItself):
             self._handle.close()
 
 
-def _frame_offsets(table: PageTable, metadata: StackMetadata, name: str) -> npt.NDArray[np.int64]:
+def _frame_offsets(table: PageTable, metadata: StackMetadata, name: str) -> Int64Array:
     """Return where each frame begins, also where one page stands for a whole stack."""
     if len(metadata.axes) > 1:
         lengths = ", ".join(f"{axis} = {length}" for axis, length in metadata.axes.items())
@@ -184,7 +183,7 @@ def _frame_offsets(table: PageTable, metadata: StackMetadata, name: str) -> npt.
     return _single_page_offsets(table, metadata.count, name)
 
 
-def _single_page_offsets(table: PageTable, count: int, name: str) -> npt.NDArray[np.int64]:
+def _single_page_offsets(table: PageTable, count: int, name: str) -> Int64Array:
     """Return the offsets of frames that follow each other after a single page table."""
     frame_bytes = table.layout.frame_bytes
     room = (table.file_bytes - int(table.offsets[0])) // frame_bytes
