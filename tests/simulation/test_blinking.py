@@ -11,7 +11,7 @@ from deepstorm.simulation.blinking import (
     IndependentBlinking,
     SwitchingBlinking,
 )
-from deepstorm.simulation.structures import FieldOfView, Positions, UniformStructure
+from deepstorm.simulation.structures import FieldOfView, UniformStructure
 from deepstorm.structures import FloatArray, IntArray
 
 STEADY = Brightness(mean_photons=1000.0, relative_spread=0.0)
@@ -31,7 +31,7 @@ KINDS: list[AnyBlinking] = [
 
 def sample(
     blinking: AnyBlinking, mean_emitters: float, n_frames: int, seed: int
-) -> tuple[IntArray, Positions, FloatArray]:
+) -> tuple[IntArray, FloatArray]:
     rng = np.random.default_rng(seed)
     return blinking.sample(FIELD, mean_emitters, n_frames, STEADY, rng)
 

@@ -5,6 +5,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
+from deepstorm.arrays import Float64Array
 from deepstorm.errors import InputError
 from deepstorm.simulation.scenes import (
     ClusterScene,
@@ -15,7 +16,7 @@ from deepstorm.simulation.scenes import (
     TableScene,
     UniformScene,
 )
-from deepstorm.simulation.structures import CurveStructure, FieldOfView, PointStructure, Positions
+from deepstorm.simulation.structures import CurveStructure, FieldOfView, PointStructure
 
 FIELD = FieldOfView(width_nm=6400.0, height_nm=4800.0, margin_nm=500.0)
 
@@ -41,7 +42,7 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def distance_to_curves(positions: Positions, structure: CurveStructure) -> Positions:
+def distance_to_curves(positions: structure: CurveStructure) -> Float64Array:
     """Distance of each position to the nearest segment, shape (n,)."""
     step = structure.ends - structure.starts
     offset = positions[:, None] - structure.starts

@@ -16,7 +16,7 @@ from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.scenes import FilamentScene
-from deepstorm.training import summed_movies as module
+from deepstorm.training.examples import summed_movies as module
 from deepstorm.training.examples.protocol import TRAINING, VALIDATION
 from deepstorm.training.examples.summed_movies import (
     MovieExamples,
