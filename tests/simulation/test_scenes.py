@@ -42,7 +42,7 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def distance_to_curves(positions: structure: CurveStructure) -> Float64Array:
+def distance_to_curves(positions: Float64Array, structure: CurveStructure) -> Float64Array:
     """Distance of each position to the nearest segment, shape (n,)."""
     step = structure.ends - structure.starts
     offset = positions[:, None] - structure.starts
