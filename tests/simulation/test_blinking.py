@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from deepstorm.arrays import Float64Array
 from deepstorm.simulation.blinking import (
     AnyBlinking,
     Brightness,
@@ -31,7 +32,7 @@ KINDS: list[AnyBlinking] = [
 
 def sample(
     blinking: AnyBlinking, mean_emitters: float, n_frames: int, seed: int
-) -> tuple[IntArray, FloatArray]:
+) -> tuple[IntArray, Float64Array, FloatArray]:
     rng = np.random.default_rng(seed)
     return blinking.sample(FIELD, mean_emitters, n_frames, STEADY, rng)
 
@@ -90,7 +91,7 @@ def test_independent_counts_are_poisson() -> None:
 
 def events(
     blinking: SwitchingBlinking, n_frames: int, seed: int
-) -> list[tuple[IntArray, FloatArray]]:
+) -> list[tuple[IntArray, Float64Array, FloatArray]]:
     """Frames and photons of each event, told apart by its position, that the movie holds whole."""
     frame, positions, photons = sample(blinking, 4.0, n_frames, seed)
     _, event = np.unique(positions, axis=0, return_inverse=True)
