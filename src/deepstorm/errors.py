@@ -29,3 +29,7 @@ class MissingExtraError(InputError):
             f"{purpose} need an optional dependency that is not installed; "
             f"install it with: pip install 'deepstorm[{extra}]'"
         )
+
+
+class ResumableInterrupt(KeyboardInterrupt):
+    """A run was interrupted, and what it has done is kept: it can be resumed."""

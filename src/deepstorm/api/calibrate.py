@@ -14,7 +14,7 @@ import numpy as np
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import Examination, KnownValues
 from deepstorm.calibration.calibrate import examine_frames
-from deepstorm.calibration.faults import FEW_FRAMES
+from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, written_whole
 from deepstorm.io.movies.movie import Movie
@@ -25,9 +25,6 @@ from deepstorm.structures import Calibration, Estimate
 
 MovieSource = PathLike | AnyArray | Movie
 
-# More than these hardly make it better.
-SAMPLE_FRAMES = 200
-SAMPLE_VALUES = 2**24
 ESTIMATES = (
     "adu_per_photon",
     "zero_adu",
@@ -155,14 +152,10 @@ def _write(
 
 def _examine(movie: Movie, known: KnownValues) -> Examination:
     """Calibrate frames that are spread over a movie."""
-    total, height, width = movie.shape
-    most = max(SAMPLE_VALUES // (height * width), FEW_FRAMES)
-    count = min(total, SAMPLE_FRAMES, most)
-    numbers = np.linspace(0, total - 1, count).round().astype(np.int64)
-    frames = np.concatenate([movie.read(int(n), int(n) + 1) for n in numbers])
+    sample = sample_frames(movie)
     if known.pixel_size_nm is None:
         known = replace(known, pixel_size_nm=movie.pixel_size_nm)
-    return examine_frames(frames, known=known, frame_numbers=numbers)
+    return examine_frames(sample.frames, known=known, frame_numbers=sample.numbers)
 
 
 def _finite(name: str, value: float | None) -> float | None:

@@ -21,6 +21,7 @@ from deepstorm.arrays import Float64Array, PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.calibration.inspection import Conditions, inspect_frames
+from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.files import written_whole
@@ -33,7 +34,6 @@ from deepstorm.models.network_file import NOMINAL_PIXEL_NM, NetworkFile
 from deepstorm.models.scaling import AnyFrames
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.streaming import sample_frames
 from deepstorm.structures import histogram_image
 from deepstorm.training.course.folder import RESULT_NAME, check_resumable
 from deepstorm.training.course.loss_log import Progress
@@ -166,7 +166,7 @@ def train_like(
     on_stage("looking at the movie")
     with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
         pixel_nm = known_pixel_size(selected, pixel_size_nm)
-        sample = sample_frames(selected)
+        sample = sample_frames(selected).frames
         given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
         conditions = _conditions(sample, given, selected.name)
         _take_folder(home, _subject(sample, pixel_nm, source), anew=resume is False)

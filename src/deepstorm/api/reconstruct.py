@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepstorm.api.calibrate import calibration_record
-from deepstorm.api.outputs import (
-    CollectedImages,
-    CollectedLocalizations,
-    Outputs,
-    image_sink,
-    localization_sink,
-)
-from deepstorm.arrays import AnyArray, PathLike
+from deepstorm.api.destination import destination
+from deepstorm.api.inputs import MovieSource, opened_movie
+from deepstorm.api.outputs import Outputs
+from deepstorm.api.provenance import input_record, package_versions, warnings_of_change
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
-from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.io.movies.selection import Region
 from deepstorm.reconstruction.windows import Windows
-from deepstorm.structures import Calibration, Reconstruction
+from deepstorm.structures import Reconstruction
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
     from deepstorm.reconstruction.engines.choice import EngineName
     from deepstorm.reconstruction.reconstructor import Reconstructor
-    from deepstorm.reconstruction.run import Progress
-
-MovieSource = PathLike | AnyArray | Movie
-
-# No microscope for single molecules has camera pixels outside of this, in the sample.
-CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
-RECORDED_PACKAGES = ("deepstorm", "torch", "openvino", "numpy", "scipy", "tifffile")
+    from deepstorm.reconstruction.work import Update
 
 
 def reconstruct(
@@ -58,7 +42,8 @@ def reconstruct(
     device: DeviceName = "auto",
     engine: EngineName = "auto",
     overwrite: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    resume: bool | None = None,
+    on_progress: Callable[[Update], None] = lambda update: None,
 ) -> Reconstruction:
     """Turn a blinking movie into a super-resolution image.
 
@@ -94,8 +79,11 @@ def reconstruct(
         :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     overwrite : bool
         Whether existing files may be replaced.
+    resume : bool, optional
+        Whether to go on with an interrupted run that was to write the same ``outputs``, or to
+        delete what it has done. Where that is not said and there is one, it is refused.
     on_progress : callable
-        Called with a :class:`~deepstorm.reconstruction.run.Progress` after each block.
+        Called with an :class:`~deepstorm.reconstruction.work.Update` after each step.
 
     Returns
     -------
@@ -109,62 +97,112 @@ def reconstruct(
     InputError
         If the movie, the network or a setting cannot be used; nothing is left behind then.
     """
+    steps = reconstruct_in_steps(
+        movie,
+        outputs=outputs,
+        pixel_size_nm=pixel_size_nm,
+        known=known,
+        upsampling=upsampling,
+        network=network,
+        frames=frames,
+        region=region,
+        localizations=localizations,
+        windows=windows,
+        device=device,
+        engine=engine,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    try:
+        while True:
+            on_progress(next(steps))
+    except StopIteration as end:
+        result: Reconstruction = end.value
+        return result
+    finally:
+        steps.close()
+
+
+def reconstruct_in_steps(
+    movie: MovieSource,
+    *,
+    outputs: Outputs | None = None,
+    pixel_size_nm: float | None = None,
+    known: KnownValues | None = None,
+    upsampling: int | None = None,
+    network: PathLike = "native",
+    frames: slice | None = None,
+    region: Region | None = None,
+    localizations: bool = True,
+    windows: Windows | None = None,
+    device: DeviceName = "auto",
+    engine: EngineName = "auto",
+    overwrite: bool = False,
+    resume: bool | None = None,
+) -> Generator[Update, None, Reconstruction]:
+    """Do what :func:`reconstruct` does, step by step; the parameters are the same.
+
+    Yields
+    ------
+    Update
+        After each block of frames, or, in a field that is done in pieces, after each piece of one.
+        Whoever stops iterating, or closes the generator, has cancelled the run: no file, thread or
+        lock is left.
+
+    Returns
+    -------
+    Reconstruction
+        As :func:`reconstruct`: the value of the generator.
+    """
     began = time.perf_counter()
-    if outputs is not None:
-        outputs.check(overwrite=overwrite, inputs=[movie, network])
-    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
-        if pixel_size_nm is None and known is not None:
-            pixel_size_nm = known.pixel_size_nm
-        pixel_nm = known_pixel_size(selected, pixel_size_nm)
+    with (
+        destination(
+            outputs, overwrite=overwrite, inputs=[movie, network], resume=resume
+        ) as to,
+        opened_movie(
+            movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
+        ) as (selected, pixel_nm),
+    ):
+        source = input_record(movie, selected)
         _check_windows(windows, outputs, selected.shape[0])
-        calibrations: list[Calibration] = []
-        reconstructor, network_record = _open_network(network, pixel_nm, device, upsampling, engine)
-        image_nm = pixel_nm / reconstructor.upsampling
-        with (
-            localization_sink(
-                outputs,
-                wanted=localizations,
-                overwrite=overwrite,
-                pixel_size_nm=pixel_nm,
-                shape=selected.shape,
-            ) as sink,
-            image_sink(outputs, overwrite=overwrite, pixel_size_nm=image_nm) as lapse,
-        ):
-            result = reconstructor.reconstruct(
-                selected,
-                pixel_nm,
-                known=known,
-                windows=windows,
-                on_calibration=calibrations.append,
-                on_progress=on_progress,
-                on_localizations=sink,
-                on_window=lapse,
-            )
-            record = result.record | {
-                "calibration": calibration_record(calibrations[0]),
-                "settings": _settings_record(
-                    pixel_nm,
-                    reconstructor.upsampling,
-                    selected.frames if frames is not None else None,
-                    region,
-                    windows,
-                ),
-                "network": network_record,
-                "input": _input_record(movie, selected),
-                "versions": package_versions(),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "total_s": time.perf_counter() - began,
-            }
-            result = replace(
-                result,
-                localizations=sink.table() if isinstance(sink, CollectedLocalizations) else None,
-                time_lapse=lapse.stack()
-                if windows and isinstance(lapse, CollectedImages)
-                else None,
-                record=record,
-            )
-            if outputs is not None:
-                outputs.write(result, overwrite=overwrite)
+        reconstructor, of_network = _open_network(network, pixel_nm, device, upsampling, engine)
+        planned = time.perf_counter()
+        localize = localizations if outputs is None else outputs.localizations is not None
+        job = reconstructor.plan(
+            selected, pixel_nm, known=known, windows=windows, localize=localize
+        )
+        settings = _settings_record(
+            pixel_nm,
+            reconstructor.upsampling,
+            selected.frames if frames is not None else None,
+            region,
+            windows,
+        )
+        identity = {
+            "movie": source,
+            "settings": settings,
+            "network": of_network,
+            "engine": reconstructor.engine_name,
+            "versions": package_versions(),
+            "calibration": job.checksum,
+        }
+        standing = to.begin(reconstructor, job, identity)
+        for update in reconstructor.updates(job, selected, standing):
+            to.take(update)
+            yield update
+        result = reconstructor.finish(job, standing.partial)
+        record = result.record | {
+            "reconstruction_s": time.perf_counter() - planned,
+            "calibration": calibration_record(job.fitted.calibration),
+            "settings": settings,
+            "network": of_network,
+            "input": source,
+            "versions": package_versions(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "total_s": time.perf_counter() - began,
+        }
+        record["warnings"] += warnings_of_change(movie, source)
+        result = to.complete(replace(result, record=record))
     return result
 
 
@@ -213,24 +251,6 @@ def _check_windows(windows: Windows | None, outputs: Outputs | None, total_frame
         )
 
 
-def known_pixel_size(movie: Movie, given_nm: float | None) -> float:
-    """Return the size of a camera pixel that was given, or else what the file says."""
-    if given_nm is not None:
-        low, high = CREDIBLE_PIXEL_NM
-        if not low <= given_nm <= high:
-            raise InputError(
-                f"a camera pixel of {given_nm:g} nm is not credible; expected {low:g} to {high:g} "
-                "nm in the sample, which is the sensor's pixel over the magnification"
-            )
-        return given_nm
-    if movie.pixel_size_nm is None:
-        raise InputError(
-            f"'{movie.name}' does not say how large its pixels are; give the size of a camera pixel"
-            " in the sample, for instance --pixel-size 100 (in nm)"
-        )
-    return movie.pixel_size_nm
-
-
 def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm: float) -> None:
     """Refuse a camera pixel that a network was not trained for.
 
@@ -252,26 +272,3 @@ def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm
             f"the network '{name}' was trained for camera pixels of {low:g} to {high:g} nm, the "
             f"movie has {pixel_nm:g} nm; choose another network, or train one with deepstorm train"
         )
-
-
-def _input_record(source: MovieSource, movie: Movie) -> dict[str, Any]:
-    """Tell which input it was: a file's size and time stand for its content, for speed."""
-    described: dict[str, Any] = {"name": movie.name, "shape": list(movie.shape)}
-    if isinstance(source, str | os.PathLike):
-        status = Path(source).stat()
-        changed = datetime.fromtimestamp(status.st_mtime, UTC)
-        described |= {
-            "path": str(Path(source).absolute()),
-            "bytes": status.st_size,
-            "modified": changed.isoformat(timespec="seconds"),
-        }
-    return described
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that decide a result."""
-    found = {"python": platform.python_version()}
-    for package in RECORDED_PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

@@ -17,7 +17,7 @@ from deepstorm.cli.reproduce import reproduce
 from deepstorm.cli.simulate import simulate
 from deepstorm.cli.terminal import fail
 from deepstorm.cli.train import train
-from deepstorm.errors import InputError
+from deepstorm.errors import InputError, ResumableInterrupt
 
 INTERRUPTED = 130
 # In the order in which the help lists them.
@@ -63,6 +63,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except InputError as error:
         fail(str(error), 1)
+    except ResumableInterrupt:
+        fail("interrupted; add --resume to the same command to go on with it", INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
