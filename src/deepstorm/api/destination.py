@@ -28,7 +28,7 @@ class Destination(Protocol):
     """Where a reconstruction goes."""
 
     def begin(
-        self, reconstructor: Reconstructor, job: Job, identity: Mapping[str, Any]
+        self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]
     ) -> Standing:
         """Return where the work stands before its first step, or where an earlier run left it.
 
@@ -36,8 +36,8 @@ class Destination(Protocol):
         ----------
         reconstructor : Reconstructor
         job : Job
-        identity : mapping
-            All that has to be the same for the work to go on.
+        about : mapping
+            The record of settings and input, which has to be the same for the work to go on.
         """
 
     def take(self, update: Update) -> None:
@@ -54,7 +54,7 @@ class InMemory:
         self._images: list[Float32Array] = []
 
     def begin(
-        self, reconstructor: Reconstructor, job: Job, identity: Mapping[str, Any]
+        self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]
     ) -> Standing:
         """Return the beginning."""
         return reconstructor.beginning(job)
@@ -100,11 +100,12 @@ class InFiles:
         return self._saved is not None and self._saved.exists
 
     def begin(
-        self, reconstructor: Reconstructor, job: Job, identity: Mapping[str, Any]
+        self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]
     ) -> Standing:
         """Open the files, and fill them with what was done before."""
         self._open(job)
-        saved = SavedProgress(self._files.workspace, identity)
+        identity = {"engine": reconstructor.engine_name, "calibration": job.checksum}
+        saved = SavedProgress(self._files.workspace, {**about, **identity})
         standing = reconstructor.beginning(job, saved.pieces)
         if self._resumes:
             self._files.keep_workspace()

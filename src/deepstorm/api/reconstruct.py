@@ -23,6 +23,7 @@ from deepstorm.structures import Reconstruction
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
     from deepstorm.reconstruction.engines.choice import EngineName
+    from deepstorm.reconstruction.job import Job
     from deepstorm.reconstruction.reconstructor import Reconstructor
     from deepstorm.reconstruction.work import Update
 
@@ -156,9 +157,7 @@ def reconstruct_in_steps(
     """
     began = time.perf_counter()
     with (
-        destination(
-            outputs, overwrite=overwrite, inputs=[movie, network], resume=resume
-        ) as to,
+        destination(outputs, overwrite=overwrite, inputs=[movie, network], resume=resume) as to,
         opened_movie(
             movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
         ) as (selected, pixel_nm),
@@ -171,37 +170,26 @@ def reconstruct_in_steps(
         job = reconstructor.plan(
             selected, pixel_nm, known=known, windows=windows, localize=localize
         )
-        settings = _settings_record(
-            pixel_nm,
-            reconstructor.upsampling,
-            selected.frames if frames is not None else None,
-            region,
-            windows,
-        )
-        identity = {
-            "movie": source,
-            "settings": settings,
+        about = {
+            "settings": _settings_record(job, selected.frames if frames is not None else None, region),
             "network": of_network,
-            "engine": reconstructor.engine_name,
+            "input": source,
             "versions": package_versions(),
-            "calibration": job.checksum,
         }
-        standing = to.begin(reconstructor, job, identity)
+        standing = to.begin(reconstructor, job, about)
         for update in reconstructor.updates(job, selected, standing):
             to.take(update)
             yield update
         result = reconstructor.finish(job, standing.partial)
-        record = result.record | {
+        record = {
+            **result.record,
+            "warnings": result.record["warnings"] + warnings_of_change(movie, source),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
-            "settings": settings,
-            "network": of_network,
-            "input": source,
-            "versions": package_versions(),
+            **about,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "total_s": time.perf_counter() - began,
         }
-        record["warnings"] += warnings_of_change(movie, source)
         result = to.complete(replace(result, record=record))
     return result
 
@@ -214,29 +202,23 @@ def _open_network(
     engine: EngineName,
 ) -> tuple[Reconstructor, dict[str, str]]:
     """Load a network that fits the pixel size; return it ready to run, and what to record of it."""
-    from deepstorm.models.network_file import NetworkFile
-    from deepstorm.models.zoo import find_network
+    from deepstorm.models.zoo import open_network
     from deepstorm.reconstruction.reconstructor import Reconstructor
 
-    file = NetworkFile(find_network(network))
-    check_validity(file.card.name, file.card.validity, pixel_nm)
-    record = {"name": file.card.name, "sha256": file.checksum}
-    return Reconstructor(file, file.card, device, upsampling, engine), record
+    trained = open_network(network)
+    check_validity(trained.name, trained.card.validity, pixel_nm)
+    record = {"name": trained.name, "sha256": trained.checksum}
+    return Reconstructor(trained, device, upsampling, engine), record
 
 
-def _settings_record(
-    pixel_nm: float,
-    upsampling: int,
-    frames: range | None,
-    region: Region | None,
-    windows: Windows | None,
-) -> dict[str, Any]:
+def _settings_record(job: Job, frames: range | None, region: Region | None) -> dict[str, Any]:
+    """Return what was asked for, ready for JSON."""
     return {
-        "pixel_size_nm": pixel_nm,
-        "upsampling": upsampling,
+        "pixel_size_nm": job.pixel_size_nm,
+        "upsampling": job.upsampling,
         "frames": [frames.start, frames.stop] if frames is not None else None,
         "region": asdict(region) if region is not None else None,
-        "windows": asdict(windows) if windows is not None else None,
+        "windows": asdict(job.windows) if job.windows is not None else None,
     }
 
 
