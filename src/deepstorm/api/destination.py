@@ -27,9 +27,7 @@ from deepstorm.structures import Localizations, Reconstruction
 class Destination(Protocol):
     """Where a reconstruction goes."""
 
-    def begin(
-        self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]
-    ) -> Standing:
+    def begin(self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]) -> Standing:
         """Return where the work stands before its first step, or where an earlier run left it.
 
         Parameters
@@ -53,9 +51,7 @@ class InMemory:
     def __init__(self) -> None:
         self._images: list[Float32Array] = []
 
-    def begin(
-        self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]
-    ) -> Standing:
+    def begin(self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]) -> Standing:
         """Return the beginning."""
         return reconstructor.beginning(job)
 
@@ -99,9 +95,7 @@ class InFiles:
         """Whether a run that ended now could be resumed."""
         return self._saved is not None and self._saved.exists
 
-    def begin(
-        self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]
-    ) -> Standing:
+    def begin(self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]) -> Standing:
         """Open the files, and fill them with what was done before."""
         self._open(job)
         identity = {"engine": reconstructor.engine_name, "calibration": job.checksum}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepstorm.api.calibrate import calibration_record
 from deepstorm.api.destination import destination
-from deepstorm.api.inputs import MovieSource, opened_movie
+from deepstorm.api.inputs import CREDIBLE_PIXEL_NM, MovieSource, opened_movie
 from deepstorm.api.outputs import Outputs
 from deepstorm.api.provenance import input_record, package_versions, warnings_of_change
 from deepstorm.arrays import PathLike
@@ -171,7 +171,9 @@ def reconstruct_in_steps(
             selected, pixel_nm, known=known, windows=windows, localize=localize
         )
         about = {
-            "settings": _settings_record(job, selected.frames if frames is not None else None, region),
+            "settings": _settings_record(
+                job, selected.frames if frames is not None else None, region
+            ),
             "network": of_network,
             "input": source,
             "versions": package_versions(),

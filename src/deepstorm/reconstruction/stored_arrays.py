@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from itertools import pairwise
@@ -16,14 +17,17 @@ from deepstorm.structures import Localizations
 
 Arrays = dict[str, AnyArray]
 
+CHUNK_BYTES = 2**24
+MOST_HEADER_BYTES = 2**12
+
 
 def write_arrays(target: PathLike | BinaryIO, arrays: Mapping[str, AnyArray]) -> None:
     """Write arrays as NumPy's ``.npz``, whose every part has a checksum."""
-    # Names may be those of savez's own parameters.
     with zipfile.ZipFile(target, "w", allowZip64=True) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
-                np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
+                ordered = np.asarray(array, order="C")
+                np.lib.format.write_array(part, ordered, version=(1, 0), allow_pickle=False)
 
 
 def store_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
@@ -48,10 +52,32 @@ def read_arrays(path: PathLike) -> Arrays:
     if not source.is_file():
         raise InputError(f"there is no file '{source}'")
     try:
-        with np.load(source, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        with source.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return {
+                member.filename.removesuffix(".npy"): _read_member(archive, member)
+                for member in archive.infolist()
+            }
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"'{source}' is damaged ({error}); delete it and start again") from error
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
+    """Read an array, which takes no more memory than the file has bytes."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        raise ValueError("it is compressed")
+    buffer = np.empty(member.file_size, np.uint8)
+    with archive.open(member) as part:
+        filled = 0
+        while chunk := part.read(CHUNK_BYTES):  # the checksum is compared at the end
+            buffer[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            filled += len(chunk)
+    header = io.BytesIO(buffer[:MOST_HEADER_BYTES].tobytes())
+    if np.lib.format.read_magic(header) != (1, 0):
+        raise ValueError("it was not written by this program")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype.hasobject or is_fortran:
+        raise ValueError("it was not written by this program")
+    return buffer[header.tell() :].view(dtype).reshape(shape)
 
 
 def packed_tables(tables: Mapping[int, Localizations]) -> Arrays:
