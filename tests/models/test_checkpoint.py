@@ -14,19 +14,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deepstorm.errors import InputError
+from deepstorm.files import file_checksum
 from deepstorm.models import checkpoint
-from deepstorm.models.checkpoint import (
-    HEADER_KEY,
-    Network,
-    NetworkCard,
+from deepstorm.models.architectures import (
+    DeepStormNetworkSettings,
+    NativeNetworkSettings,
     NetworkSettings,
-    file_checksum,
-    load_network,
-    save_network,
+    RefinementSettings,
 )
-from deepstorm.models.deepstorm import DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.refinement import SUMS, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import HEADER_KEY, NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
+from deepstorm.models.native import NativeNetwork
+from deepstorm.models.network import Network
+from deepstorm.models.refinement import SUMS, Refiner
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
@@ -48,7 +49,7 @@ def card_of(network: NetworkSettings, scaling: Scaling | None = None) -> Network
 def built(settings: NetworkSettings, seed: int = 0) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return settings.build()
+        return build(settings)
 
 
 @pytest.fixture
@@ -347,7 +348,7 @@ def refined_file(path: Path, card: NetworkCard) -> Network:
     network = built(TINY, seed=4)
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        network.refiner = REFINEMENT.build().eval()
+        network.refiner = Refiner(REFINEMENT).eval()
     save_network(path, network, card)
     return network
 

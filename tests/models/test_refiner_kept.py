@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepstorm.models.checkpoint import NetworkCard, load_network, save_network, with_refiner_of
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network, with_refiner_of
+from deepstorm.models.refinement import Refiner
 from deepstorm.models.scaling import PhotonScaling
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
@@ -18,9 +20,9 @@ def saved(
     path: Path, network: NativeNetworkSettings = TINY, refinement: RefinementSettings | None = None
 ) -> Path:
     """Write a network of drawn weights."""
-    module = network.build()
+    module = build(network)
     if refinement is not None:
-        module.refiner = refinement.build()
+        module.refiner = Refiner(refinement)
     card = NetworkCard(
         name=path.stem, network=network, scaling=PhotonScaling(), refinement=refinement
     )

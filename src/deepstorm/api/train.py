@@ -17,7 +17,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, check_writable, written_whole
 from deepstorm.models.checkpoint import save_network, with_refiner_of
 from deepstorm.models.devices import find_device
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
 from deepstorm.training.course.distributed import Team, joined_team
@@ -206,11 +206,15 @@ def train(
 
 def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
     """Give the best network the refiner of the one that it started from, if that has one."""
-    if start_from is None or not best.is_file() or NetworkFile(best).card.refinement is not None:
+    if start_from is None or not best.is_file() or _has_refiner(best):
         return
     source = initial_network(home, start_from)
-    if NetworkFile(source).card.refinement is not None:
+    if _has_refiner(source):
         save_network(best, *with_refiner_of(best, source), overwrite=True)
+
+
+def _has_refiner(network: Path) -> bool:
+    return TrainedNetwork.open(network).card.refinement is not None
 
 
 def _check_start(home: Path, settings: AnyTraining) -> None:

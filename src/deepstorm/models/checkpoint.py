@@ -12,34 +12,13 @@ from safetensors.torch import save_file
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.models.architectures import NetworkSettings
-from deepstorm.models.deepstorm import DeepStormNetwork
-from deepstorm.models.native import NativeNetwork
-from deepstorm.models.network_file import (
-    HEADER_KEY,
-    NetworkCard,
-    check_channels,
-    file_checksum,
-    opened,
-    read_card,
-)
-
-__all__ = [
-    "HEADER_KEY",
-    "Network",
-    "NetworkCard",
-    "NetworkSettings",
-    "check_channels",
-    "file_checksum",
-    "load_network",
-    "save_network",
-    "with_refiner_of",
-]
+from deepstorm.models.building import build
+from deepstorm.models.card import HEADER_KEY, NetworkCard, opened, read_card
+from deepstorm.models.network import Network
+from deepstorm.models.refinement import Refiner
 
 # What safetensors calls the types that networks have.
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-
-Network = NativeNetwork | DeepStormNetwork
 
 
 def save_network(
@@ -128,9 +107,9 @@ def with_refiner_of(path: PathLike, source: PathLike) -> tuple[Network, NetworkC
 def _empty_network(card: NetworkCard) -> Network:
     """Build the architecture without memory for weights."""
     with torch.device("meta"):
-        network = card.network.build()
+        network = build(card.network)
         if card.refinement is not None:
-            network.refiner = card.refinement.build()
+            network.refiner = Refiner(card.refinement)
     return network
 
 
