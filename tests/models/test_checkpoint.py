@@ -25,7 +25,6 @@ from deepstorm.models.architectures import (
 from deepstorm.models.building import build
 from deepstorm.models.card import HEADER_KEY, NetworkCard
 from deepstorm.models.checkpoint import load_network, save_network
-from deepstorm.models.native import NativeNetwork
 from deepstorm.models.network import Network
 from deepstorm.models.refinement import SUMS, Refiner
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
@@ -279,14 +278,13 @@ def test_an_absurd_architecture_is_refused_by_its_settings(path: Path) -> None:
 def test_a_large_architecture_takes_no_memory_before_its_weights_are_there(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[NativeNetwork] = []
-    build = NativeNetworkSettings.build
+    made: list[Network] = []
 
-    def spy(settings: NativeNetworkSettings) -> NativeNetwork:
+    def spy(settings: NetworkSettings) -> Network:
         made.append(build(settings))
         return made[-1]
 
-    monkeypatch.setattr(NativeNetworkSettings, "build", spy)
+    monkeypatch.setattr(checkpoint, "build", spy)
     large = NativeNetworkSettings(width=1024, deep_width=2048, upsampling=32)
     rewrite(path, lambda card: card.update(network=large.model_dump()))
     with pytest.raises(InputError, match="do not fit"):

@@ -8,9 +8,10 @@ import torch
 from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
 from deepstorm.models.building import build
 from deepstorm.models.card import NetworkCard
-from deepstorm.models.checkpoint import load_network, save_network, with_refiner_of
+from deepstorm.models.checkpoint import load_network, save_network
 from deepstorm.models.refinement import Refiner
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 SMALL = RefinementSettings(width=2, half_width=2, quarter_width=2)
@@ -34,7 +35,8 @@ def test_a_refiner_comes_along_weight_for_weight(tmp_path: Path) -> None:
     tuned = saved(tmp_path / "tuned.safetensors")
     source = saved(tmp_path / "source.safetensors", refinement=SMALL)
     made = tmp_path / "made.safetensors"
-    save_network(made, *with_refiner_of(tuned, source))
+    joined = TrainedNetwork.open(tuned).with_refiner_of(TrainedNetwork.open(source))
+    save_network(made, joined.load(), joined.card)
     network, card = load_network(made)
     assert (card.name, card.refinement) == ("tuned", SMALL)
     assert card.training["refiner_of"] == "source"
@@ -63,6 +65,8 @@ def test_other_networks_stay_as_they_are(
 ) -> None:
     tuned = saved(tmp_path / "tuned.safetensors", refinement=own)
     source = saved(tmp_path / "source.safetensors", architecture, theirs)
-    network, card = with_refiner_of(tuned, source)
-    assert card == load_network(tuned)[1]
-    assert (network.refiner is None) == (own is None)
+    trained = TrainedNetwork.open(tuned)
+    joined = trained.with_refiner_of(TrainedNetwork.open(source))
+    assert joined is trained
+    assert joined.card == load_network(tuned)[1]
+    assert (joined.load().refiner is None) == (own is None)

@@ -15,7 +15,7 @@ from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, check_writable, written_whole
-from deepstorm.models.checkpoint import save_network, with_refiner_of
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
@@ -206,15 +206,14 @@ def train(
 
 def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
     """Give the best network the refiner of the one that it started from, if that has one."""
-    if start_from is None or not best.is_file() or _has_refiner(best):
+    if start_from is None or not best.is_file():
         return
-    source = initial_network(home, start_from)
-    if _has_refiner(source):
-        save_network(best, *with_refiner_of(best, source), overwrite=True)
-
-
-def _has_refiner(network: Path) -> bool:
-    return TrainedNetwork.open(network).card.refinement is not None
+    trained = TrainedNetwork.open(best)
+    if trained.card.refinement is not None:
+        return
+    joined = trained.with_refiner_of(TrainedNetwork.open(initial_network(home, start_from)))
+    if joined is not trained:
+        save_network(best, joined.load(), joined.card, overwrite=True)
 
 
 def _check_start(home: Path, settings: AnyTraining) -> None:

@@ -81,6 +81,39 @@ class TrainedNetwork(ABC):
             As :func:`~deepstorm.models.checkpoint.load_network`, and if the file was replaced.
         """
 
+    def with_refiner_of(self, source: TrainedNetwork) -> TrainedNetwork:
+        """Return this network with the refiner of the one that it was fine-tuned from.
+
+        A refiner has learnt what the sums of its own network look like. Those of a network that
+        began with the same weights are alike, so that it goes on being of use; the card says under
+        ``training``, ``refiner_of``, whose it was.
+
+        Parameters
+        ----------
+        source : TrainedNetwork
+            The network that it started from.
+
+        Returns
+        -------
+        TrainedNetwork
+            One in memory; this one itself if it has a refiner, the source has none, or the two
+            differ in architecture.
+
+        Raises
+        ------
+        InputError
+            As :meth:`load`.
+        """
+        own, theirs = self.card, source.card
+        can_share = theirs.refinement is not None and own.network == theirs.network
+        if own.refinement is not None or not can_share:
+            return self
+        network = self.load()
+        network.refiner = source.load().refiner
+        record = own.training | {"refiner_of": source.name}
+        changes = {"refinement": theirs.refinement, "training": record}
+        return TrainedNetwork.of(network, own.model_copy(update=changes))
+
 
 class _InFile(TrainedNetwork):
     path: Path
