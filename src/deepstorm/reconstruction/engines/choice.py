@@ -9,8 +9,7 @@ from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.models.devices import DeviceName, check_device_name, find_device, may_have_gpu
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
-    from deepstorm.models.network_file import NetworkCard, NetworkFile
+    from deepstorm.models.trained_network import TrainedNetwork
     from deepstorm.reconstruction.emitters.peaks import PeakSettings
     from deepstorm.reconstruction.engines.protocol import Engine
 
@@ -21,8 +20,7 @@ DEVICES = {"torch": ("cpu", "cuda", "mps"), "openvino": ("cpu",), "onnx": ("cpu"
 
 
 def choose_engine(
-    network: Network | NetworkFile,
-    card: NetworkCard,
+    network: TrainedNetwork,
     device: DeviceName = "auto",
     engine: EngineName = "auto",
     peaks: PeakSettings | None = None,
@@ -31,9 +29,8 @@ def choose_engine(
 
     Parameters
     ----------
-    network : Network or NetworkFile
-        Of a file, the weights are read only if the runtime has not kept a form of its own.
-    card : NetworkCard
+    network : TrainedNetwork
+        Its weights are read only if the runtime has not kept a form of its own.
     device : str
         ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where the engine knows one that is there.
     engine : str
@@ -54,14 +51,14 @@ def choose_engine(
     if engine == "openvino":
         from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(network, card, peaks=peaks)
+        return OpenVinoEngine(network, peaks=peaks)
     if engine == "onnx":
         from deepstorm.reconstruction.engines.onnx_engine import OnnxEngine
 
-        return OnnxEngine(network, card, device, peaks)
+        return OnnxEngine(network, device, peaks)
     from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 
-    return TorchEngine(network, card, find_device(device).type, peaks)
+    return TorchEngine(network, find_device(device).type, peaks)
 
 
 def installed_engines() -> list[str]:
