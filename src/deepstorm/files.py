@@ -78,7 +78,7 @@ def check_writable(path: PathLike, *, overwrite: bool) -> Path:
     if target.is_dir():
         raise InputError(f"the output '{target}' is a folder; give the name of a file")
     if target.exists() and not overwrite:
-        raise InputError(f"the output '{target}' exists; choose another name or allow --overwrite")
+        raise InputError(f"the output '{target}' exists; choose another name or `overwrite=True`")
     if not os.access(folder, os.W_OK):
         raise InputError(f"the output folder '{folder}' is not writable; choose another one")
     return target

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepstorm.api.calibrate import calibration_record
+from deepstorm.api.inputs import CREDIBLE_PIXEL_NM, MovieSource, opened_movie
 from deepstorm.api.outputs import (
     CollectedImages,
     CollectedLocalizations,
@@ -21,12 +22,11 @@ from deepstorm.api.outputs import (
     image_sink,
     localization_sink,
 )
-from deepstorm.arrays import AnyArray, PathLike
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.io.movies.selection import Region
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Calibration, Reconstruction
 
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from deepstorm.reconstruction.reconstructor import Reconstructor
     from deepstorm.reconstruction.run import Progress
 
-MovieSource = PathLike | AnyArray | Movie
-
-# No microscope for single molecules has camera pixels outside of this, in the sample.
-CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
 RECORDED_PACKAGES = ("deepstorm", "torch", "openvino", "numpy", "scipy", "tifffile")
 
 
@@ -112,10 +108,9 @@ def reconstruct(
     began = time.perf_counter()
     if outputs is not None:
         outputs.check(overwrite=overwrite, inputs=[movie, network])
-    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
-        if pixel_size_nm is None and known is not None:
-            pixel_size_nm = known.pixel_size_nm
-        pixel_nm = known_pixel_size(selected, pixel_size_nm)
+    with opened_movie(
+        movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
+    ) as (selected, pixel_nm):
         _check_windows(windows, outputs, selected.shape[0])
         calibrations: list[Calibration] = []
         reconstructor, network_record = _open_network(network, pixel_nm, device, upsampling, engine)
@@ -211,24 +206,6 @@ def _check_windows(windows: Windows | None, outputs: Outputs | None, total_frame
             "windows make a time lapse, which needs a file: give both 'windows' and "
             "'outputs.time_lapse', or none of them"
         )
-
-
-def known_pixel_size(movie: Movie, given_nm: float | None) -> float:
-    """Return the size of a camera pixel that was given, or else what the file says."""
-    if given_nm is not None:
-        low, high = CREDIBLE_PIXEL_NM
-        if not low <= given_nm <= high:
-            raise InputError(
-                f"a camera pixel of {given_nm:g} nm is not credible; expected {low:g} to {high:g} "
-                "nm in the sample, which is the sensor's pixel over the magnification"
-            )
-        return given_nm
-    if movie.pixel_size_nm is None:
-        raise InputError(
-            f"'{movie.name}' does not say how large its pixels are; give the size of a camera pixel"
-            " in the sample, for instance --pixel-size 100 (in nm)"
-        )
-    return movie.pixel_size_nm
 
 
 def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm: float) -> None:
