@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from deepstorm.reconstruction.run import Progress
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.models.card import NetworkCard
@@ -12,7 +13,6 @@ from deepstorm.models.network import Network
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.fitting import in_detected_photons
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
 from deepstorm.structures import Calibration, Estimate, Instrument, Localizations
 
 INSTRUMENT = Instrument(zero_adu=98.0, adu_per_photon=4.0, sigma_px=1.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import ArrayMovie
-from deepstorm.models.checkpoint import save_network
 from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming
@@ -82,10 +83,7 @@ def test_any_split_in_any_order_and_grouping_gives_the_same(
     edges = reconstructor.edges(job)
     inner = data.draw(st.sets(st.sampled_from(edges[1:-1])))
     cuts = sorted({edges[0], edges[-1], *inner})
-    parts = [
-        reconstructor.work(job, movie, Part(start, stop))
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    parts = [reconstructor.work(job, movie, Part(start, stop)) for start, stop in pairwise(cuts)]
     parts = data.draw(st.permutations(parts))
     while len(parts) > 1:
         at = data.draw(st.integers(0, len(parts) - 2))
@@ -100,7 +98,7 @@ def whole(network: TrainedNetwork) -> tuple[Job, Reconstruction]:
         patch.setattr(streaming, "VALUES_PER_BLOCK", 2 * 20 * 17 * 64)
         reconstructor = Reconstructor(network, engine="torch")
         movie = ArrayMovie(draw_movie())
-        job = reconstructor.plan(movie, PIXEL_NM)
+        job = reconstructor.plan(movie, PIXEL_NM, localize=True)
         partial = reconstructor.work(job, movie, Part(0, FRAMES))
         return job, reconstructor.finish(job, partial)
 
@@ -108,7 +106,9 @@ def whole(network: TrainedNetwork) -> tuple[Job, Reconstruction]:
 def test_parts_add_up_to_what_reconstruct_gives(
     reconstructor: Reconstructor, whole: tuple[Job, Reconstruction]
 ) -> None:
-    assert_same(reconstructor.reconstruct(ArrayMovie(draw_movie()), PIXEL_NM), whole[1])
+    assert_same(
+        reconstructor.reconstruct(ArrayMovie(draw_movie()), PIXEL_NM, localize=True), whole[1]
+    )
 
 
 def work_elsewhere(job: Job, movie: ArrayMovie, part: Part, path: Path) -> None:
@@ -148,7 +148,9 @@ def test_adding_leaves_the_parts_as_they_are(
     assert total.missing(FRAMES) == [(8, FRAMES)]
 
 
-def test_a_frame_counts_once(reconstructor: Reconstructor, whole: tuple[Job, Reconstruction]) -> None:
+def test_a_frame_counts_once(
+    reconstructor: Reconstructor, whole: tuple[Job, Reconstruction]
+) -> None:
     job, movie = whole[0], ArrayMovie(draw_movie())
     part = reconstructor.work(job, movie, Part(0, 4))
     with pytest.raises(InputError, match="frames 2 to 3 in common"):
@@ -158,7 +160,7 @@ def test_a_frame_counts_once(reconstructor: Reconstructor, whole: tuple[Job, Rec
 def test_parts_begin_and_end_with_blocks(
     reconstructor: Reconstructor, whole: tuple[Job, Reconstruction]
 ) -> None:
-    with pytest.raises(InputError, match="frames 1 to 4 .* blocks of 2 frames"):
+    with pytest.raises(InputError, match=r"frames 1 to 4 .* blocks of 2 frames"):
         reconstructor.work(whole[0], ArrayMovie(draw_movie()), Part(1, 4))
 
 
@@ -226,12 +228,12 @@ def test_fields_in_pieces_add_up_on_disk(
 ) -> None:
     monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 64) ** 2)
     movie = ArrayMovie(draw_movie(4, 150, 90))
-    job = reconstructor.plan(movie, PIXEL_NM)
+    job = reconstructor.plan(movie, PIXEL_NM, localize=True)
     edges = reconstructor.edges(job)
     parts = [reconstructor.work(job, movie, Part(edges[0], edges[2]))]
     parts.append(reconstructor.work(job, movie, Part(edges[2], edges[-1])))
     assert all(isinstance(part.pieces, PiecesOnDisk) and len(part.pieces) > 1 for part in parts)
-    wanted = reconstructor.reconstruct(movie, PIXEL_NM)
+    wanted = reconstructor.reconstruct(movie, PIXEL_NM, localize=True)
     assert_same(reconstructor.finish(job, parts[1] + parts[0]), wanted)
 
 
@@ -249,7 +251,7 @@ def test_every_setting_changes_the_checksum(reconstructor: Reconstructor) -> Non
     jobs = [
         reconstructor.plan(movie, PIXEL_NM),
         reconstructor.plan(movie, PIXEL_NM + 1),
-        reconstructor.plan(movie, PIXEL_NM, localize=False),
+        reconstructor.plan(movie, PIXEL_NM, localize=True),
         reconstructor.plan(movie, PIXEL_NM, windows=Windows(4, 2)),
         reconstructor.plan(movie, PIXEL_NM, among=5),
         reconstructor.plan(ArrayMovie(draw_movie()[:12]), PIXEL_NM),
@@ -279,4 +281,4 @@ def test_stretches_are_joined_where_they_touch(given_stretches: list[tuple[int, 
         return
     result = joined(stretches)
     assert [frame for start, stop in result for frame in range(start, stop)] == sorted(frames)
-    assert all(after[0] > before[1] for before, after in zip(result, result[1:], strict=False))
+    assert all(after[0] > before[1] for before, after in pairwise(result))

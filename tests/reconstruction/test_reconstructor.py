@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from deepstorm.reconstruction.run import Progress
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
@@ -18,7 +19,6 @@ from deepstorm.reconstruction import predictor, streaming, sums
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
 from deepstorm.reconstruction.streaming import blocks, sample_frames
 from deepstorm.structures import Localizations, Reconstruction
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from deepstorm.reconstruction.run import Progress
 
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import ArrayMovie
@@ -20,7 +21,6 @@ from deepstorm.reconstruction import predictor, streaming
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Localizations
 

@@ -203,11 +203,13 @@ def _resumes(image: Path, resume: bool | None) -> bool:
         shutil.rmtree(left)
         left = None
     if resume and left is None:
-        raise InputError(f"there is no interrupted run of '{image}' to resume; leave out --resume")
+        raise InputError(
+            f"there is no interrupted run of '{image}' to resume; leave out `resume=True`"
+        )
     if resume is None and left is not None:
         raise InputError(
-            f"a run for '{image}' was interrupted, and its work is kept in '{left}'; add --resume "
-            "to go on with it, or --no-resume to delete it and start again"
+            f"a run for '{image}' was interrupted, and its work is kept in '{left}'; add "
+            "`resume=True` to continue it, or `resume=False` to delete it and start again"
         )
     if resume is False and left is not None:
         shutil.rmtree(left)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
 import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from deepstorm.api.calibrate import calibration_record
 from deepstorm.api.destination import destination
 from deepstorm.api.inputs import CREDIBLE_PIXEL_NM, MovieSource, opened_movie
 from deepstorm.api.outputs import Outputs
-from deepstorm.api.provenance import input_record, package_versions, warnings_of_change
+from deepstorm.api.provenance import InputFile
 from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from deepstorm.reconstruction.job import Job
     from deepstorm.reconstruction.reconstructor import Reconstructor
     from deepstorm.reconstruction.work import Update
+
+RECORDED_PACKAGES = ("deepstorm", "torch", "openvino", "numpy", "scipy", "tifffile")
 
 
 def reconstruct(
@@ -162,7 +167,7 @@ def reconstruct_in_steps(
             movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
         ) as (selected, pixel_nm),
     ):
-        source = input_record(movie, selected)
+        file = InputFile.of(movie)
         _check_windows(windows, outputs, selected.shape[0])
         reconstructor, of_network = _open_network(network, pixel_nm, device, upsampling, engine)
         planned = time.perf_counter()
@@ -175,7 +180,7 @@ def reconstruct_in_steps(
                 job, selected.frames if frames is not None else None, region
             ),
             "network": of_network,
-            "input": source,
+            "input": file.record(selected),
             "versions": package_versions(),
         }
         standing = to.begin(reconstructor, job, about)
@@ -185,7 +190,7 @@ def reconstruct_in_steps(
         result = reconstructor.finish(job, standing.partial)
         record = {
             **result.record,
-            "warnings": result.record["warnings"] + warnings_of_change(movie, source),
+            "warnings": result.record["warnings"] + file.warnings(),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
             **about,
@@ -256,3 +261,12 @@ def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm
             f"the network '{name}' was trained for camera pixels of {low:g} to {high:g} nm, the "
             f"movie has {pixel_nm:g} nm; choose another network, or train one with deepstorm train"
         )
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -8,15 +8,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from deepstorm.cli.adapt import adapt
 from deepstorm.cli.calibrate import calibrate
 from deepstorm.cli.demo import demo
 from deepstorm.cli.evaluate import evaluate
+from deepstorm.cli.fine_tune import fine_tune
 from deepstorm.cli.models import models
 from deepstorm.cli.reconstruct import reconstruct
 from deepstorm.cli.reproduce import reproduce
 from deepstorm.cli.simulate import simulate
 from deepstorm.cli.terminal import fail
 from deepstorm.cli.train import train
+from deepstorm.cli.wording import in_options
 from deepstorm.errors import InputError, ResumableInterrupt
 
 INTERRUPTED = 130
@@ -26,6 +29,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     simulate,
     calibrate,
     train,
+    adapt,
+    fine_tune,
     evaluate,
     models,
     demo,
@@ -62,15 +67,15 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except InputError as error:
-        fail(str(error), 1)
+        fail(in_options(str(error), app), 1)
     except ResumableInterrupt:
-        fail("interrupted; add --resume to the same command to go on with it", INTERRUPTED)
+        fail("interrupted; repeat the command with --resume to continue", INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
         fail(f"the operating system refused: {error}", 1)
     except MemoryError:
-        fail("the memory does not suffice; use fewer frames, or a smaller part of the field", 1)
+        fail("out of memory; use fewer frames, or a smaller part of the field", 1)
     except Exception as error:
         _usage_error(error)
     if code == INTERRUPTED:

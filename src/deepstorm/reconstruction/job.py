@@ -47,7 +47,7 @@ class Job:
     shape: tuple[int, int, int]
     pixel_size_nm: float
     upsampling: int
-    localize: bool = True
+    localize: bool = False
     windows: Windows | None = None
     device: DeviceName = "auto"
     engine: EngineName = "auto"

@@ -87,7 +87,7 @@ class Reconstructor:
         *,
         known: KnownValues | None = None,
         windows: Windows | None = None,
-        localize: bool = True,
+        localize: bool = False,
         among: int | None = None,
     ) -> Job:
         """Calibrate a movie by frames spread over it, and decide all that decides the numbers.
@@ -202,7 +202,7 @@ class Reconstructor:
         *,
         known: KnownValues | None = None,
         windows: Windows | None = None,
-        localize: bool = True,
+        localize: bool = False,
     ) -> Reconstruction:
         """Do the whole of it, in memory; the arguments are those of :meth:`plan`."""
         began = time.perf_counter()
