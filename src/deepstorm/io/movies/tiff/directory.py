@@ -118,12 +118,12 @@ class DirectoryReader:
         return taken
 
     def directories(self) -> Iterator[dict[int, Entry]]:
-        """Yield the tags of each page, the next time those of the pages that came since.
+        """Yield the tags of each page, the next time from the last one again that was taken.
 
-        A page counts as taken once the one after it is asked for; one at which the caller gives up
-        comes again. Afterwards ``following`` says where the last one taken announces a successor, 0
-        if it does not, and ``breaks_off`` whether there is nothing but zeros there: so end files
-        whose writer had no time to finish them.
+        The last page of a file that is being written may be patched until another one follows. A
+        page is taken when the next one is asked for. Afterwards ``following`` says where the last
+        one announces a successor, 0 if it does not, and ``breaks_off`` whether there is nothing but
+        zeros: so end files whose writer had no time to finish them.
 
         Raises
         ------
@@ -131,19 +131,21 @@ class DirectoryReader:
             If a directory lies outside the file or the chain of them forms a loop.
         """
         self.breaks_off = False
+        last: tuple[int, int] | None = None
         self.following = self._pointer(self._link, "the first page table")
-        while self.following:
-            offset = self.following
-            if offset in self._seen:
+        while offset := self.following:
+            if offset in self._seen or (last and offset == last[0]):
                 raise InputError(f"'{self._name}' is damaged: its page tables form a loop")
-            what = f"the page table of frame {len(self._seen)}"
+            what = f"the page table of frame {len(self._seen) + (last is not None)}"
             entries, link, following = self._directory(offset, what)
             if not entries and not following:
                 self.breaks_off = True
                 return
             yield dict(entries)
-            self._seen.add(offset)
-            self._link, self.following = link, following
+            if last:
+                self._seen.add(last[0])
+                self._link = last[1]
+            last, self.following = (offset, link), following
 
     def first_entries(self) -> list[tuple[int, Entry]]:
         """Return the tags of the first page, also those that come several times."""

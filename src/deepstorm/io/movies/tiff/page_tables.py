@@ -32,7 +32,7 @@ _LAYOUT_TAGS = {
     "tile_width": (_TILE_WIDTH, 0),
     "tile_height": (_TILE_HEIGHT, 0),
 }
-_LAST_BYTES = 64  # of a page, by which it is seen whether it was written
+_LAST_BYTES, _ROOM_BYTES = 4, 64  # by which it is seen that the end of a page was never written
 _NAMED_IN_MESSAGES = ("height", "width", "bits", "sample_format", "samples", "compression")
 _KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 
@@ -133,8 +133,7 @@ class PageReader:
         self._first: dict[int, Entry] = {}
         self._last: dict[int, Entry] = {}
         self._layout: Layout | None = None
-        self._offsets: list[int] = []
-        self._contiguous = True
+        self._pages: list[tuple[int, bool]] = []
 
     def read_on(self, *, growing: bool) -> PageTable:
         """Read the pages that came since, and return the table of all.
@@ -152,58 +151,66 @@ class PageReader:
         """
         unfinished = ""
         self._reader.look_again()
+        del self._pages[-1:]  # it comes again
         try:
             for tags in self._reader.directories():
-                self._take(tags)
+                self._take(tags, growing=growing)
         except InputError as reason:
-            if not (growing and self._offsets):
+            if not (growing and self._pages):
                 raise
             unfinished = str(reason)
         if self._reader.breaks_off:
             unfinished = "the program that wrote it did not finish"
-        if self._layout is None:
+        if self._layout is None or not self._pages:
             raise InputError(f"'{self._name}' holds no images")
-        first = read_first_page(self._reader, growing=growing)
-        table = self._table(first, self._layout, unfinished)
+        table = self._table(self._layout, unfinished, growing=growing)
         self._reader.look_again()
         return table
 
-    def _take(self, tags: dict[int, Entry]) -> None:
+    def _take(self, tags: dict[int, Entry], *, growing: bool) -> None:
         """Check a page and remember where its pixels are."""
-        index, reader = len(self._offsets), self._reader
-        layout = self._layout
+        index, reader = len(self._pages), self._reader
+        if growing and 0 in tags:
+            raise InputError(f"'{self._name}': the page table of frame {index} is not written yet")
+        layout = self._layout if index else None
         if layout is None:
             layout = _layout(reader, tags)
             _check_layout(layout, self._name, self._most_pixels)
+            self._first, self._layout = tags, layout
         elif not _same_entries(self._first, tags):
             _check_same(layout, _layout(reader, tags), index, self._name)
-        offset, in_one_run = _pixels(reader, tags, layout, index, self._name)
-        self._first, self._layout = self._first or tags, layout
+        self._pages.append(_pixels(reader, tags, layout, index, self._name))
         self._last = tags
-        self._offsets.append(offset)
-        self._contiguous = self._contiguous and in_one_run
 
-    def _whole(self) -> int:
-        """Return how many pages are whole: where zeros follow, the last one may lack its pixels."""
-        count, reader = len(self._offsets), self._reader
-        if not (reader.breaks_off and self._layout):
-            return count
-        pixels = self._offsets[-1] + self._layout.frame_bytes if self._contiguous else 0
-        end = max(pixels, *(reader.end_of(entry) for entry in self._last.values()))
-        return count - reader.is_blank(max(end - _LAST_BYTES, 0), min(end, reader.file_bytes))
+    def _whole(self, layout: Layout) -> int:
+        """Return how many pages are whole.
 
-    def _table(self, first: FirstPage, layout: Layout, unfinished: str) -> PageTable:
-        whole = self._whole()
+        The last one is not if it ends in zeros and nothing but zeros follow: in a file for which
+        room was set aside, its pixels may still have to come.
+        """
+        offset, in_one_run = self._pages[-1]
+        end = offset + layout.frame_bytes if in_one_run else 0
+        end = max(end, *(self._reader.end_of(entry) for entry in self._last.values()))
+        size = self._reader.file_bytes
+        lacks = end > size
+        if end < size:
+            lacks = self._reader.is_blank(max(end - _LAST_BYTES, 0), min(end + _ROOM_BYTES, size))
+        return len(self._pages) - lacks
+
+    def _table(self, layout: Layout, unfinished: str, *, growing: bool) -> PageTable:
+        reader, whole = self._reader, len(self._pages)
+        if growing or reader.breaks_off:
+            whole = self._whole(layout)
         if whole == 0:
             raise InputError(f"'{self._name}' holds no whole frame yet")
         return PageTable(
             layout=layout,
-            offsets=np.array(self._offsets[:whole], np.int64),
-            contiguous=self._contiguous,
-            byte_order=self._reader.byte_order,
-            first=first,
-            file_bytes=self._reader.file_bytes,
-            following=self._reader.following,
+            offsets=np.array([offset for offset, _ in self._pages[:whole]], np.int64),
+            contiguous=all(in_one_run for _, in_one_run in self._pages[:whole]),
+            byte_order=reader.byte_order,
+            first=read_first_page(reader, growing=growing),
+            file_bytes=reader.file_bytes,
+            following=reader.following,
             unfinished=unfinished,
         )
 
