@@ -138,7 +138,7 @@ def test_a_stack_with_one_page_table_grows_by_its_pixels(announced: int, tmp_pat
     path = tmp_path / "m.tif"
     tifffile.imwrite(path, FRAMES, imagej=True, truncate=True)
     content = path.read_bytes()
-    for key in (b"images=", b"frames="):
+    for key in (b"images=", b"channels="):
         content = content.replace(key + b"8", key + b"%d" % announced)
     first = content.index(FRAMES.tobytes())
     path.write_bytes(content[: first + 2 * FRAMES[0].nbytes + 5])

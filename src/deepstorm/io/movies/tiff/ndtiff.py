@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.tiff.metadata import require_one_axis
+from deepstorm.io.movies.tiff.metadata import StackMetadata, require_one_axis
 from deepstorm.io.movies.tiff.series import Place, SeriesMovie
 
 _INDEX = "NDTiff.index"
@@ -76,6 +76,15 @@ class NDTiffMovie(SeriesMovie):
                     f"where '{entry.file}' has none; copy or export it again"
                 )
             yield Place(entry.file, page, frame, 1)
+
+    def _notes(self, said: StackMetadata) -> Iterator[str]:
+        yield from super()._notes(said)
+        unlisted = sum(part.shape[0] for part in self._parts.values()) - self.shape[0]
+        if unlisted > 0:
+            yield f"the files of '{self.name}' hold {unlisted} pages that its index leaves out"
+        for path in sorted(self._path.parent.glob("*NDTiffStack*.tif")):
+            if path.name not in self._parts:
+                yield f"'{path.name}' is a file of '{self.name}' that its index leaves out"
 
     def _in_time(self, entries: list[_Entry]) -> list[_Entry]:
         """Return the last entry of each frame, in the order of the one axis that is long."""
