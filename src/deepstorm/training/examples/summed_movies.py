@@ -22,6 +22,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.refinement import SUMS
+from deepstorm.models.sums import sums_over_frames
 from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.simulator import SimulatedMovie, simulate_movie
@@ -267,10 +268,9 @@ class MovieSource:
         frames = torch.from_numpy(scaled).to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._reduced):
             answer = self._network.expected_emitters(frames)
-        expected = answer.float()
-        gathered = self._card.rendering(expected)
-        parts: list[Tensor] = [expected, gathered, expected.square()]
-        return torch.cat([part.sum(dim=0) for part in parts]).cpu().numpy()
+        expected: Tensor = answer.float()
+        sums = sums_over_frames(expected, self._card.rendering(expected))
+        return torch.cat(sums).cpu().numpy()
 
     def _truth(self, movie: SimulatedMovie) -> npt.NDArray[np.uint16]:
         """Count the true emitters of the first frames, shape (length, y, x)."""
