@@ -32,7 +32,7 @@ from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.examples.simulated import SimulatedExamples
 from deepstorm.training.examples.summed_movies import MovieExamples, MovieSource
 from deepstorm.training.losses import SpikeCrossEntropyLoss
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 # A stream of examples that neither trainings nor their validations draw from.
 HELD_BACK = 100
@@ -82,8 +82,10 @@ def trained(settings: TrainingSettings, folder: Path) -> Path:
     """Train, or go on, or find what has been trained; return the network's file."""
     folder.mkdir(parents=True, exist_ok=True)
     source = settings.examples.prepare(settings.scaling, settings.network.upsampling, settings.seed)
-    return Trainer(settings, source, folder).run(
-        on_validation=lambda progress: print(f"  {settings.name}: {progress}", flush=True)
+    return (
+        NetworkTrainer(settings, folder, source=source)
+        .run(on_validation=lambda found: print(f"  {settings.name}: {found}", flush=True))
+        .path
     )
 
 

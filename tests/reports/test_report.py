@@ -7,7 +7,7 @@ import pytest
 
 from deepstorm.reports.curves import draw_losses, loss_figure
 from deepstorm.reports.training import Findings, ShownExample, Standing, in_words, write_report
-from deepstorm.training.course.loss_log import Progress, log_losses
+from deepstorm.training.course.loss_log import Validation, log_losses
 from deepstorm.training.network import TrainingSettings
 
 UNDER_WAY = Standing(step=20, steps=0, used_s=3723, ending="", device="cpu", processes=2)
@@ -16,7 +16,7 @@ UNDER_WAY = Standing(step=20, steps=0, used_s=3723, ending="", device="cpu", pro
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for step, loss in ((10, 3.0), (20, 1.0), (30, 2.0)):
-        log_losses(tmp_path, Progress(step, 2 * loss, loss, 1e-3, 0.5))
+        log_losses(tmp_path, Validation(step, 2 * loss, loss, 1e-3, 0.5))
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def test_curves_are_those_of_the_table(folder: Path) -> None:
 
 
 def test_losses_that_are_not_positive_are_drawn(tmp_path: Path) -> None:
-    log_losses(tmp_path, Progress(1, 1.0, -1.0, 1e-3, 0.5))
+    log_losses(tmp_path, Validation(1, 1.0, -1.0, 1e-3, 0.5))
     assert draw_losses(tmp_path).stat().st_size > 1000
 
 

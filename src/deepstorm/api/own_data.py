@@ -21,12 +21,12 @@ from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.checkpoint import Network, load_network
 from deepstorm.training.course.distributed import is_first_process
 from deepstorm.training.course.folder import RESULT_NAME, initial_network
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loss_log import Validation
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.composites import CompositeExamples, CompositeSource
 from deepstorm.training.examples.protocol import VALIDATION, ExampleSource
 from deepstorm.training.examples.regions import RegionExamples
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 DEFAULT_RECIPE = "composites"
 # The recipe fine-tunes; drawn weights learn faster, at the rate of the recipe `native`.
@@ -190,7 +190,7 @@ def train_on_own(
     resume: bool | None = None,
     tensorboard: bool = False,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
-    on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
 ) -> OwnTraining:
     """Train on one's own frames, and keep the network only if it is better than the initial one.
 
@@ -231,7 +231,8 @@ def train_on_own(
     if settings.start_from is not None:
         initial = initial_network(home, settings.start_from)
         same = settings.model_copy(update={"start_from": str(initial)})
-        before = held_back_loss(Trainer(same, source, home, resume=False).network, source, same)
+        started = NetworkTrainer(same, home, source=source, resume=False).network
+        before = held_back_loss(started, source, same)
     after = held_back_loss(load_network(best)[0], source, settings)
     path = home / RESULT_NAME if output is None else Path(output)
     composites = source.figures() if isinstance(source, CompositeSource) else None

@@ -15,7 +15,7 @@ from deepstorm.cli.terminal import bars, messages, print_figures, warn
 from deepstorm.errors import InputError
 
 if TYPE_CHECKING:
-    from deepstorm.training.course.loss_log import Progress
+    from deepstorm.training.course.loss_log import Validation
     from deepstorm.training.network import TrainingSettings
     from deepstorm.training.refiner import RefinementTraining
 
@@ -288,9 +288,9 @@ def _reports(home: Path) -> dict[str, str]:
     return {"losses": str(home / "losses.csv"), "report": str(home / "report.html")}
 
 
-def _show(progress: Progress) -> None:
+def _show(validation: Validation) -> None:
     """Print what a validation gave."""
     messages.print(
-        f"step {progress.step}: training {progress.training_loss:.4g}, "
-        f"validation {progress.validation_loss:.4g}, rate {progress.rate:.2g}"
+        f"step {validation.step}: training {validation.training_loss:.4g}, "
+        f"validation {validation.validation_loss:.4g}, rate {validation.rate:.2g}"
     )

@@ -21,10 +21,9 @@ from deepstorm.reports.curves import draw_losses
 from deepstorm.reports.training import Findings, ShownExample, Standing, write_report
 from deepstorm.structures import Localizations
 from deepstorm.training.course.folder import BEST_NAME
-from deepstorm.training.course.loss_log import Progress, check_tensorboard, log_to_tensorboard
+from deepstorm.training.course.loop import Course
+from deepstorm.training.course.loss_log import Validation, check_tensorboard, log_to_tensorboard
 from deepstorm.training.examples.protocol import VALIDATION, Batch, ExampleSource
-from deepstorm.training.network import Trainer
-from deepstorm.training.refiner import RefinementTrainer
 
 # Examples of the first validation batch that are scored, and those of them that are shown.
 SCORED, SHOWN = 16, 3
@@ -39,7 +38,7 @@ class TrainingRecord:
 
     Parameters
     ----------
-    training : Trainer or RefinementTrainer
+    training : Course
     source : ExampleSource, optional
         Where held-back examples come from.
     on_validation : callable
@@ -55,9 +54,9 @@ class TrainingRecord:
 
     def __init__(
         self,
-        training: Trainer | RefinementTrainer,
+        training: Course,
         source: ExampleSource | None,
-        on_validation: Callable[[Progress], None],
+        on_validation: Callable[[Validation], None],
         *,
         tensorboard: bool,
         processes: int = 1,
@@ -72,17 +71,17 @@ class TrainingRecord:
         self._held_back: Batch | None = None
         self._rest_until = -math.inf
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, validation: Validation) -> None:
         """Keep what a validation gave."""
         if self._tensorboard:
-            log_to_tensorboard(self._training.folder, progress)
+            log_to_tensorboard(self._training.folder, validation)
         began = time.monotonic()
         if began >= self._rest_until or self._training.pace.is_over:
             draw_losses(self._training.folder)
             self._write_report()
             ended = time.monotonic()
             self._rest_until = ended + REST * (ended - began)
-        self._on_validation(progress)
+        self._on_validation(validation)
 
     def _write_report(self) -> None:
         training, pace = self._training, self._training.pace
