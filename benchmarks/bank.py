@@ -30,7 +30,8 @@ from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.checkpoint import Network, NetworkCard, load_network
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples, MovieSource
+from deepstorm.training.examples.summed_movies import SummedMovieSource
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import SpikeCrossEntropyLoss
 from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
@@ -116,7 +117,7 @@ def nmse_of_movies(network: Network, card: NetworkCard, condition: Condition, mo
     examples = MovieExamples(
         frames_per_scene=MOVIE_FRAMES, least_emitters=LEAST_EMITTERS, **condition.ranges
     )
-    source = MovieSource(network, card, examples, (MOVIE_FRAMES,), SEED, "bfloat16")
+    source = SummedMovieSource(network, card, examples, (MOVIE_FRAMES,), SEED, "bfloat16")
     summed = [source.movie(index, HELD_BACK) for index in range(movies)]
     return float(np.mean([nmse_percent(one.sums[-1, GATHERED], one.truth[-1]) for one in summed]))
 

@@ -24,7 +24,7 @@ from deepstorm.training.course.folder import BEST_NAME, STATE_NAME
 from deepstorm.training.course.loss_log import LOSSES_NAME, Validation
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.crops import Crops
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import relative_squared_error
 from deepstorm.training.refiner import (
     MOVIES_FOLDER,

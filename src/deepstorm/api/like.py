@@ -37,7 +37,7 @@ from deepstorm.reconstruction.streaming import sample_frames
 from deepstorm.structures import histogram_image
 from deepstorm.training.course.folder import RESULT_NAME, check_resumable
 from deepstorm.training.course.loss_log import Validation
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.likeness import LikeSettings
 
 SUBJECT_NAME = "subject.json"

@@ -38,7 +38,7 @@ class ShownExample:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ExampleScores:
     """What the best network so far does on examples that it was not trained on.
 
     Parameters
@@ -85,7 +85,7 @@ def write_report(
     folder: Path,
     settings: Settings,
     standing: Standing,
-    findings: Findings,
+    scored: ExampleScores,
     validity: Mapping[str, tuple[float, float]],
 ) -> Path:
     """Write ``report.html`` into a training's folder; return its path.
@@ -102,7 +102,7 @@ def write_report(
         Section(
             "Losses", [drawing(loss_figure(folder), "Losses and learning rate over the steps")]
         ),
-        *_findings(findings),
+        *_scored(scored),
         Section("Validity", [_validity(validity)]),
         Section("Settings", [facts(dict(_leaves(settings.model_dump(mode="json"))))]),
         Section("Made with", [facts(_machine(standing))]),
@@ -130,11 +130,11 @@ def _standing(folder: Path, standing: Standing) -> Iterator[tuple[str, Any]]:
         yield "best validation loss", f"{best[2]:.4g} at step {best[0]}"
 
 
-def _findings(findings: Findings) -> Iterator[Section]:
-    if findings.scores:
-        yield Section("Scores", [paragraph(findings.note), facts(findings.scores)])
-    if findings.examples:
-        shown = [part for example in findings.examples for part in _pictures(example)]
+def _scored(scored: ExampleScores) -> Iterator[Section]:
+    if scored.scores:
+        yield Section("Scores", [paragraph(scored.note), facts(scored.scores)])
+    if scored.examples:
+        shown = [part for example in scored.examples for part in _pictures(example)]
         yield Section("Held-back examples", shown)
 
 

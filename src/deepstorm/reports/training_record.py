@@ -18,7 +18,7 @@ from deepstorm.models.checkpoint import load_network
 from deepstorm.models.network_file import NOMINAL_PIXEL_NM
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reports.curves import draw_losses
-from deepstorm.reports.training import Findings, ShownExample, Standing, write_report
+from deepstorm.reports.training import ExampleScores, ShownExample, Standing, write_report
 from deepstorm.structures import Localizations
 from deepstorm.training.course.folder import BEST_NAME
 from deepstorm.training.course.loop import Course
@@ -94,14 +94,14 @@ class TrainingRecord:
             processes=self._processes,
         )
         best = training.folder / BEST_NAME
-        findings, validity = self._findings(best)
-        write_report(training.folder, training.settings, standing, findings, validity)
+        scored, validity = self._scored(best)
+        write_report(training.folder, training.settings, standing, scored, validity)
 
-    def _findings(self, best: Path) -> tuple[Findings, Mapping[str, tuple[float, float]]]:
+    def _scored(self, best: Path) -> tuple[ExampleScores, Mapping[str, tuple[float, float]]]:
         """Score the best network on held-back examples; return that, and what it is valid for."""
         network, card = load_network(best)
         if self._source is None:
-            return Findings(), card.validity
+            return ExampleScores(), card.validity
         if self._held_back is None:
             batch = self._source.batch(0, VALIDATION)
             self._held_back = Batch(batch.frames[:SCORED], batch.spikes[:SCORED])
@@ -110,7 +110,7 @@ class TrainingRecord:
         return compared(self._held_back, expected, card.network.upsampling), card.validity
 
 
-def compared(batch: Batch, expected: Float32Array, upsampling: int) -> Findings:
+def compared(batch: Batch, expected: Float32Array, upsampling: int) -> ExampleScores:
     """Compare expected with true emitters.
 
     Parameters
@@ -133,7 +133,7 @@ def compared(batch: Batch, expected: Float32Array, upsampling: int) -> Findings:
         "one camera pixel apart. They are known to an image pixel, and drawn as spots of "
         f"{SPOT_PX:g} camera pixels."
     )
-    return Findings(
+    return ExampleScores(
         examples=[
             ShownExample(frames[0], prediction[0], shown[0])
             for frames, prediction, shown in zip(

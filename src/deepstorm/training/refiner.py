@@ -30,12 +30,12 @@ from deepstorm.training.examples.crops import Crops
 from deepstorm.training.examples.protocol import TRAINING, VALIDATION, check_side
 from deepstorm.training.examples.summed_movies import (
     KeptMovie,
-    MovieExamples,
-    MovieSource,
+    SummedMovieSource,
     discard_others,
     find_movie,
     keep_movie,
 )
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import relative_squared_error
 
 STREAM_NAMES = {TRAINING: "training", VALIDATION: "validation"}
@@ -160,7 +160,7 @@ class RefinerTrainer(Course):
         start = partial(_copy_weights, self.refiner)
         super().__init__(settings, self.refiner, start, folder, device, team, resume=resume)
         self.network = network.to(self.device)
-        self.source = MovieSource(
+        self.source = SummedMovieSource(
             self.network,
             self.card,
             settings.examples,

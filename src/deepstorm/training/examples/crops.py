@@ -38,7 +38,7 @@ class CropBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CropSpan:
     """A crop along one axis.
 
     Parameters
@@ -65,7 +65,7 @@ class Window:
         return slice(self.first - self.start, self.last - self.start)
 
 
-def draw_window(length: int, crop: int, margin: int, step: int, rng: np.random.Generator) -> Window:
+def draw_span(length: int, crop: int, margin: int, step: int, rng: np.random.Generator) -> CropSpan:
     """Draw a crop along an axis; where it ends at the image's border, it counts up to there.
 
     Parameters
@@ -85,7 +85,7 @@ def draw_window(length: int, crop: int, margin: int, step: int, rng: np.random.G
     stop = start + crop
     first = start + margin if start > 0 else 0
     last = stop - margin if stop < length else length
-    return Window(start, stop, first, last)
+    return CropSpan(start, stop, first, last)
 
 
 class Crops:
@@ -133,7 +133,7 @@ class Crops:
         while True:
             movie = self._movies[int(rng.choice(len(self._movies), p=self._movie_shares))]
             length = int(rng.choice(len(self._length_shares), p=self._length_shares))
-            rows, columns = (draw_window(side, *self._sizes, rng) for side in movie.shape)
+            rows, columns = (draw_span(side, *self._sizes, rng) for side in movie.shape)
             read = movie.read(length, rows.seen, columns.seen)
             counted = np.zeros_like(read[:1])
             counted[0, rows.counted, columns.counted] = 1
