@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from deepstorm.arrays import Float32Array
-from deepstorm.config import Settings
+from deepstorm.config import Settings, by_dotted_name
 from deepstorm.reports.curves import loss_figure
 from deepstorm.reports.pages import Markup, Section, drawing, facts, paragraph, picture, write_page
 from deepstorm.training.course.folder import REPORT_NAME
@@ -104,7 +104,7 @@ def write_report(
         ),
         *_scored(scored),
         Section("Validity", [_validity(validity)]),
-        Section("Settings", [facts(dict(_leaves(settings.model_dump(mode="json"))))]),
+        Section("Settings", [facts(dict(_chosen(settings)))]),
         Section("Made with", [facts(_machine(standing))]),
     ]
     write_page(path, f"Training of {name}", sections, overwrite=True)
@@ -168,10 +168,8 @@ def _machine(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _chosen(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield dotted names of settings and their values, as TOML writes them."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield prefix + name, json.dumps(value, ensure_ascii=False)
+    for name, value in by_dotted_name(settings.model_dump(mode="json")):
+        if value is not None:
+            yield name, json.dumps(value, ensure_ascii=False)

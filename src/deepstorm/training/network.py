@@ -126,6 +126,7 @@ class NetworkTrainer(Course):
         resume: bool = True,
     ) -> None:
         self.source = source
+        self.held_back = settings.validation_batches
         with seeded(settings.seed):
             self.network = settings.network.build()
         check_side(settings.examples.side_px, self.network.divisor)
@@ -141,11 +142,6 @@ class NetworkTrainer(Course):
         )
         self._joined = team.wrapped(self.network)
         self._examples = source if self.device.type == "cpu" else ExamplesAhead(source)
-
-    @property
-    def held_back(self) -> int:
-        """How many batches a validation scores."""
-        return self.settings.validation_batches
 
     def loss(self, step: int) -> tuple[Tensor, float]:
         """Return the loss of this process's share of a batch, and that of the whole batch."""

@@ -137,6 +137,7 @@ class RefinerTrainer(Course):
     """
 
     settings: RefinementTraining
+    loss_before: float = math.nan
 
     def __init__(
         self,
@@ -168,27 +169,17 @@ class RefinerTrainer(Course):
             settings.seed,
             settings.precision,
         )
+        self.held_back = settings.validation_movies
         self._is_fresh = not resume
         # Known once the movies are there.
         self._crops: Crops
         self._validated: list[KeptMovie] = []
-        self._gathered = math.nan
-
-    @property
-    def loss_before(self) -> float:
-        """Mean NMSE of the movies that are held back without a refiner, as a fraction."""
-        return self._gathered
-
-    @property
-    def held_back(self) -> int:
-        """How many movies a validation scores."""
-        return self.settings.validation_movies
 
     def prepare(self, on_movie: OnMovie) -> None:
         """Make the movies, as far as they are not there yet, and score them without a refiner."""
         movies, self._validated = self._movies(on_movie)
         errors = [_nmse(planes[:, 1:2], planes[:, 3:]) for planes in map(_whole, self._validated)]
-        self._gathered = sum(errors) / len(errors)
+        self.loss_before = sum(errors) / len(errors)
         self._crops = Crops(
             movies,
             self.settings.seed,
@@ -219,7 +210,7 @@ class RefinerTrainer(Course):
         record = self.record(
             {
                 "refined_nmse_percent": 100 * loss,
-                "gathered_nmse_percent": 100 * self._gathered,
+                "gathered_nmse_percent": 100 * self.loss_before,
                 "curve": [[step, 100 * nmse] for step, nmse in self.curve(loss)],
             }
         )

@@ -79,11 +79,21 @@ class Course(ABC):
     weight_decay : float
         Of the optimizer.
 
+    Attributes
+    ----------
+    held_back : int
+        How many batches or movies a validation scores.
+    loss_before : float or None
+        Validation loss of what the training sets out to improve, where it was measured.
+
     Raises
     ------
     InputError
         If the folder holds a training with other settings or a damaged state.
     """
+
+    held_back: int
+    loss_before: float | None = None
 
     def __init__(
         self,
@@ -115,16 +125,6 @@ class Course(ABC):
     def history(self) -> History:
         """What has been done so far."""
         return self.learner.history
-
-    @property
-    def loss_before(self) -> float | None:
-        """Validation loss of what the training sets out to improve, where it was measured."""
-        return None
-
-    @property
-    @abstractmethod
-    def held_back(self) -> int:
-        """How many batches or movies a validation scores."""
 
     @abstractmethod
     def loss(self, step: int) -> tuple[Tensor, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstorm.arrays import Float32Array
+from deepstorm.training.examples.spots import orientation
 from deepstorm.training.examples.summed_movies import KeptMovie
 
 # A movie is drawn in proportion to the root of its emitters, up to this many.
@@ -143,5 +144,4 @@ class Crops:
 
 def _turned(planes: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Turn by a random multiple of 90 degrees, and mirror every other time."""
-    turned = np.rot90(planes, int(rng.integers(4)), axes=(1, 2))
-    return turned[:, :, ::-1] if rng.random() < 0.5 else turned
+    return orientation(planes, int(rng.integers(4)) + (4 if rng.random() < 0.5 else 0))
