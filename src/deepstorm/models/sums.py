@@ -15,22 +15,18 @@ Values = TypeVar("Values", Float32Array, "Tensor")
 
 
 def sums_over_frames(expected: Values, gathered: Values) -> tuple[Values, Values, Values]:
-    """Sum what a network says of a few frames.
-
-    So few that single precision loses nothing that counts: a block, as it leaves the network.
+    """Sum a block of frames: so few that single precision loses nothing that counts.
 
     Parameters
     ----------
-    expected : ndarray of float32 or Tensor, shape (frame, ...)
-        Expected emitters per super-resolution pixel.
-    gathered : ndarray of float32 or Tensor, shape (frame, ...)
-        What the frames add to the image.
+    expected, gathered : ndarray of float32 or Tensor, shape (frame, ...)
+        Expected emitters per super-resolution pixel, and what the frames add to the image.
 
     Returns
     -------
     posterior, gathered, squared : ndarray of float32 or Tensor, shape (...)
-        In the order in which a refiner takes them. The last are squares of the expected emitters:
-        large where single frames are certain. Of a single frame the first two are views.
+        The last are squares of the expected emitters: large where single frames are certain. Of a
+        single frame the first two are views.
     """
     return _summed(expected), _summed(gathered), _squared(expected)
 

@@ -38,21 +38,7 @@ def counted(pixels: IntArray, shape: tuple[int, ...]) -> Float32Array:
 def spike_images(
     emitters: Localizations, shape: tuple[int, int, int], pixel_size_nm: float
 ) -> Float32Array:
-    """Count emitters per frame and super-resolution pixel.
-
-    Parameters
-    ----------
-    emitters : Localizations
-        Those outside the field or the frames are left out.
-    shape : tuple of int
-        (frame, y, x) of the result, in super-resolution pixels.
-    pixel_size_nm : float
-        Size of a super-resolution pixel.
-
-    Returns
-    -------
-    ndarray of float32, shape ``shape``
-    """
+    """Count emitters per super-resolution pixel of images of a shape (frame, y, x)."""
     return counted(emitter_pixels(emitters, pixel_size_nm), shape)
 
 
