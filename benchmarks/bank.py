@@ -30,9 +30,10 @@ from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples, MovieSource
+from deepstorm.training.examples.summed_movies import SummedMovieSource
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import SpikeCrossEntropyLoss
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 # A stream of examples that neither trainings nor their validations draw from.
 HELD_BACK = 100
@@ -82,8 +83,10 @@ def trained(settings: TrainingSettings, folder: Path) -> Path:
     """Train, or go on, or find what has been trained; return the network's file."""
     folder.mkdir(parents=True, exist_ok=True)
     source = settings.examples.prepare(settings.scaling, settings.network.upsampling, settings.seed)
-    return Trainer(settings, source, folder).run(
-        on_validation=lambda progress: print(f"  {settings.name}: {progress}", flush=True)
+    return (
+        NetworkTrainer(settings, folder, source=source)
+        .run(on_validation=lambda found: print(f"  {settings.name}: {found}", flush=True))
+        .path
     )
 
 
@@ -115,7 +118,7 @@ def nmse_of_movies(network: TrainedNetwork, condition: Condition, movies: int) -
     examples = MovieExamples(
         frames_per_scene=MOVIE_FRAMES, least_emitters=LEAST_EMITTERS, **condition.ranges
     )
-    source = MovieSource(network, examples, (MOVIE_FRAMES,), SEED, "bfloat16")
+    source = SummedMovieSource(network, examples, (MOVIE_FRAMES,), SEED, "bfloat16")
     summed = [source.movie(index, HELD_BACK) for index in range(movies)]
     return float(np.mean([nmse_percent(one.sums[-1, GATHERED], one.truth[-1]) for one in summed]))
 

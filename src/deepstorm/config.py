@@ -7,6 +7,7 @@ unknown keys, and are read here.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +74,15 @@ def read_settings(kind: type[AnySettings], path: PathLike) -> AnySettings:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"the settings file '{source}' is not readable TOML: {error}") from None
     return validated(kind, values, f"'{source}'")
+
+
+def by_dotted_name(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted names and values of settings that are nested plain values."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from by_dotted_name(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _in_words(problem: ErrorDetails) -> str:

@@ -290,7 +290,7 @@ def test_an_image_is_read_for_regions(tmp_path: Path) -> None:
     )
     source = example_source(TrainingSettings(network=TINY, examples=examples))
     assert isinstance(source, RegionSource)
-    emitters = source.acquisition.emitters
+    emitters = source.known.emitters
     assert len(emitters) > 10
     assert emitters.x_nm.max() <= 25 * PIXEL_NM
 

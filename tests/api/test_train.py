@@ -13,7 +13,7 @@ from deepstorm.models.checkpoint import load_network
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loss_log import Validation
 
 TINY = """
 name = "tiny"
@@ -157,7 +157,7 @@ def left_in(folder: Path) -> set[str]:
 def test_a_training_leaves_curves_and_a_page(recipe: Path, tmp_path: Path) -> None:
     seen: list[str] = []
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: Validation) -> None:
         seen.append((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
 
     recipe.write_text(recipe.read_text().replace('"tiny"', '"<tiny> & co"'))

@@ -15,7 +15,7 @@ from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Estimate
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.likeness import LikeSettings, like
 
 SIGMA_PX, PHOTONS, BACKGROUND = 1.2, 1500.0, 30.0

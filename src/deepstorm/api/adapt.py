@@ -38,8 +38,8 @@ from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.structures import histogram_image
 from deepstorm.training.course.folder import RESULT_NAME, check_resumable
-from deepstorm.training.course.loss_log import Progress
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.course.loss_log import Validation
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.likeness import AdaptSettings
 
 SUBJECT_NAME = "subject.json"
@@ -66,7 +66,7 @@ def adapt(
     resume: bool | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
-    on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainingResult:
     """Adapt a network to the conditions of one movie, and keep it if it is better there.

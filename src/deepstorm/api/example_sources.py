@@ -17,7 +17,7 @@ from deepstorm.localization.isolated import Doubt, IsolatedEmitters, isolated
 from deepstorm.structures import Localizations
 from deepstorm.training.examples.composites import CompositeExamples
 from deepstorm.training.examples.protocol import ExampleSource
-from deepstorm.training.examples.regions import Acquisition, RegionExamples
+from deepstorm.training.examples.regions import KnownFrames, RegionExamples
 from deepstorm.training.examples.sparse_frames import SparseFrames
 from deepstorm.training.network import TrainingSettings
 
@@ -43,7 +43,7 @@ def example_source(settings: TrainingSettings) -> ExampleSource:
         sparse = None if examples.frames_path is None else _read_sparse(examples)
         return examples.prepare(settings.scaling, upsampling, settings.seed, sparse)
     if isinstance(examples, RegionExamples):
-        known = None if examples.frames_path is None else _read_acquisition(examples)
+        known = None if examples.frames_path is None else _read_known(examples)
         simulation = examples.simulation
         if known is None:
             simulation = with_image_read(with_psf_read(simulation))
@@ -116,11 +116,11 @@ def _read_sparse(examples: CompositeExamples) -> SparseFrames:
     return sparse_frames(frames, examples.pixel_size_nm, *tables)
 
 
-def _read_acquisition(examples: RegionExamples) -> Acquisition:
+def _read_known(examples: RegionExamples) -> KnownFrames:
     """Read frames and the table of all their emitters."""
     frames = _read_frames(examples.frames_path or "")
     path, pixel_nm = examples.positions_path or "", examples.pixel_size_nm
-    return Acquisition(frames, read_localizations(path, pixel_size_nm=pixel_nm), pixel_nm)
+    return KnownFrames(frames, read_localizations(path, pixel_size_nm=pixel_nm), pixel_nm)
 
 
 def _read_frames(path: PathLike) -> AnyArray:

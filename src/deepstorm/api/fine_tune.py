@@ -21,12 +21,12 @@ from deepstorm.models.network import Network
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.training.course.distributed import is_first_process
 from deepstorm.training.course.folder import RESULT_NAME, initial_network
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loss_log import Validation
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.composites import CompositeExamples, CompositeSource
 from deepstorm.training.examples.protocol import VALIDATION, ExampleSource
 from deepstorm.training.examples.regions import RegionExamples
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 DEFAULT_RECIPE, DEFAULT_NAME = "composites", "fine-tuned"
 MEASURE = "loss on held-back examples"
@@ -94,7 +94,7 @@ def fine_tune(
     resume: bool | None = None,
     tensorboard: bool = False,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
-    on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
 ) -> TrainingResult:
     """Train a network further on one's own frames, and keep the better one.
 
@@ -203,7 +203,7 @@ def _initial(
         return (), None
     initial = initial_network(home, settings.start_from)
     same = settings.model_copy(update={"start_from": str(initial)})
-    network = Trainer(same, source, home, resume=False).network
+    network = NetworkTrainer(same, home, source=source, resume=False).network
     return (held_back_loss(network, source, same),), initial
 
 

@@ -29,11 +29,12 @@ from deepstorm.training.course.folder import (
     initial_network,
     keep_initial,
 )
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loop import Course
+from deepstorm.training.course.loss_log import Validation
 from deepstorm.training.course.reducing import allow_8_bits
 from deepstorm.training.examples.protocol import ExampleSource
-from deepstorm.training.network import Trainer, TrainingSettings
-from deepstorm.training.refiner import RefinementTrainer, RefinementTraining
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
+from deepstorm.training.refiner import RefinementTraining, RefinerTrainer
 
 AnyTraining = TrainingSettings | RefinementTraining
 
@@ -125,7 +126,7 @@ def train(
     resume: bool | None = None,
     tensorboard: bool = False,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
-    on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
     source: ExampleSource | None = None,
 ) -> TrainingResult:
@@ -154,7 +155,7 @@ def train(
     on_step : callable
         Called with the number of steps done and the loss.
     on_validation : callable
-        Called with a :class:`~deepstorm.training.course.loss_log.Progress` after each validation.
+        Called with a :class:`~deepstorm.training.course.loss_log.Validation` after each validation.
     on_movie : callable
         Called while the movies for a refiner are made, with the numbers of those done and of all.
     source : ExampleSource, optional
@@ -190,13 +191,10 @@ def train(
         _make_room(home, training, team, fresh=resume is False)
         watch = record if team.writes else _ignore
         steps = on_step if team.writes else _ignore
-        if isinstance(training, RefinementTrainer):
-            best = training.run(on_movie, steps, watch)
-        else:
-            best = training.run(steps, watch)
-            if team.writes:
-                allow_8_bits(best, training.source, training.settings.loss)
-                _keep_refiner(best, home, training.settings.start_from)
+        best = training.run(steps, watch, on_movie).path
+        if isinstance(training, NetworkTrainer) and team.writes:
+            allow_8_bits(best, training.source, training.settings.loss)
+            _keep_refiner(best, home, training.settings.start_from)
         if output is not None and team.writes:
             with written_whole(output, overwrite=overwrite) as partial:
                 shutil.copyfile(best, partial)
@@ -247,27 +245,21 @@ def _prepared(
     source: ExampleSource | None,
     *,
     fresh: bool,
-) -> tuple[Trainer | RefinementTrainer, ExampleSource | None]:
+) -> tuple[Course, ExampleSource | None]:
     """Return a training that is ready to run, and where its examples come from."""
     if isinstance(settings, TrainingSettings):
         opened = example_source(settings) if source is None else source
-        return Trainer(settings, opened, home, device, team, resume=not fresh), opened
-    if team.size > 1:
-        raise InputError(
-            f"a refiner is trained by one process, not by {team.size}; start it without torchrun"
-        )
-    return RefinementTrainer(settings, home, device, resume=not fresh), None
+        return NetworkTrainer(settings, home, device, team, source=opened, resume=not fresh), opened
+    return RefinerTrainer(settings, home, device, team, resume=not fresh), None
 
 
-def _make_room(
-    home: Path, training: Trainer | RefinementTrainer, team: Team, *, fresh: bool
-) -> None:
+def _make_room(home: Path, training: Course, team: Team, *, fresh: bool) -> None:
     """Make the folder, empty of an earlier training at a restart."""
     team.wait()  # until every process has read what is there
     if team.writes:
         home.mkdir(parents=True, exist_ok=True)
         if fresh:
             clear_training(home)
-        if isinstance(training, Trainer):
+        if isinstance(training, NetworkTrainer):
             keep_initial(home, training.settings.start_from)
     team.wait()

@@ -12,7 +12,7 @@ from deepstorm.errors import InputError
 
 if TYPE_CHECKING:
     from deepstorm.api.training_result import TrainingResult
-    from deepstorm.training.course.loss_log import Progress
+    from deepstorm.training.course.loss_log import Validation
     from deepstorm.training.network import TrainingSettings
     from deepstorm.training.refiner import RefinementTraining
 
@@ -64,9 +64,9 @@ def show_result(result: TrainingResult, title: str, *, as_json: bool) -> None:
     print_figures(result.figures(), as_json=as_json, title=title)
 
 
-def _show_validation(progress: Progress) -> None:
+def _show_validation(validation: Validation) -> None:
     """Print what a validation gave."""
     messages.print(
-        f"step {progress.step}: training {progress.training_loss:.4g}, "
-        f"validation {progress.validation_loss:.4g}, rate {progress.rate:.2g}"
+        f"step {validation.step}: training {validation.training_loss:.4g}, "
+        f"validation {validation.validation_loss:.4g}, rate {validation.rate:.2g}"
     )

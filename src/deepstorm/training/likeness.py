@@ -14,7 +14,7 @@ from deepstorm.models.card import NOMINAL_PIXEL_NM, NetworkCard
 from deepstorm.structures import Estimate
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.simulated import Range, SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.network import TrainingSettings
 from deepstorm.training.refiner import RefinementTraining
 

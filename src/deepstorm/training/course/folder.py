@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from deepstorm.config import Settings
+from deepstorm.config import Settings, by_dotted_name
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.models.zoo import find_network
@@ -152,17 +151,11 @@ def _differing(text: str, settings: Settings) -> str:
         there = type(settings).model_validate_json(text).model_dump(mode="json")
     except ValidationError:
         return ""
-    found, now = dict(_leaves(there)), dict(_leaves(settings.model_dump(mode="json")))
+    found, now = (
+        {name: json.dumps(value) for name, value in by_dotted_name(values)}
+        for values in (there, settings.model_dump(mode="json"))
+    )
     names = [name for name in found | now if found.get(name) != now.get(name)]
     words = [f"{n}: {found.get(n, 'none')} there, {now.get(n, 'none')} now" for n in names]
     more = [f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
     return f" ({'; '.join(words[:MOST_NAMED] + more)})"
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted names of settings and their values."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, json.dumps(value)

@@ -23,16 +23,17 @@ from deepstorm.models.card import NetworkCard
 from deepstorm.models.checkpoint import load_network, save_network
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
+from deepstorm.training.course.distributed import Team
 from deepstorm.training.course.folder import BEST_NAME, STATE_NAME
-from deepstorm.training.course.loss_log import LOSSES_NAME, Progress
+from deepstorm.training.course.loss_log import LOSSES_NAME, Validation
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.crops import Crops
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import relative_squared_error
 from deepstorm.training.refiner import (
     MOVIES_FOLDER,
-    RefinementTrainer,
     RefinementTraining,
+    RefinerTrainer,
 )
 
 NEVER_S, ALWAYS_S = 1e9, 1e-9
@@ -102,9 +103,9 @@ def kill_at(place: int) -> Callable[[int, float], None]:
     return on_step
 
 
-def trainer(settings: RefinementTraining, folder: Path) -> RefinementTrainer:
+def trainer(settings: RefinementTraining, folder: Path) -> RefinerTrainer:
     folder.mkdir(exist_ok=True)
-    return RefinementTrainer(settings, folder)
+    return RefinerTrainer(settings, folder)
 
 
 def outcome(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes], str, dict[str, str]]:
@@ -170,11 +171,12 @@ def test_a_training_that_has_used_its_time_is_complete(
     settings: RefinementTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed = settings.model_copy(update={"time_budget_s": 3600.0, "patience": 2})
-    best = trainer(timed, tmp_path).run()
+    best = trainer(timed, tmp_path).run().path
     late = property(lambda pace: 3601.0)
     monkeypatch.setattr("deepstorm.training.course.pace.Pace.used_s", late)
     steps: list[int] = []
-    assert trainer(timed, tmp_path).run(on_step=lambda step, _: steps.append(step)) == best
+    again = trainer(timed, tmp_path).run(on_step=lambda step, _: steps.append(step))
+    assert again.path == best
     assert steps == []
 
 
@@ -182,12 +184,12 @@ def test_a_training_in_progress_needs_its_first_refiner_no_more(
     settings: RefinementTraining, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
-    first = trainer(settings, tmp_path / "run").run().rename(tmp_path / "first.safetensors")
+    first = trainer(settings, tmp_path / "run").run().path.rename(tmp_path / "first.safetensors")
     going_on = settings.model_copy(update={"start_from": str(first), "checkpoint_every_s": 0.001})
     with pytest.raises(Killed):
         trainer(going_on, tmp_path / "next").run(on_step=kill_at(4))
     first.unlink()
-    assert trainer(going_on, tmp_path / "next").run().is_file()
+    assert trainer(going_on, tmp_path / "next").run().path.is_file()
 
 
 def test_movies_of_another_network_are_replaced_where_it_begins_anew(
@@ -196,7 +198,7 @@ def test_movies_of_another_network_are_replaced_where_it_begins_anew(
     trainer(settings, tmp_path).run()
     before = movie_files(tmp_path)
     other = settings.model_copy(update={"seed": 2, "movies": 1})
-    RefinementTrainer(other, tmp_path, resume=False).run()
+    RefinerTrainer(other, tmp_path, resume=False).run()
     after = movie_files(tmp_path)
     assert len(after) == 2
     assert all(before[name] != data for name, data in after.items())
@@ -217,7 +219,7 @@ def test_the_loss_on_a_fixed_batch_falls(
 def test_the_network_is_left_as_it_was_but_for_its_refiner(
     settings: RefinementTraining, network_file: Path, tmp_path: Path
 ) -> None:
-    path = trainer(settings, tmp_path).run()
+    path = trainer(settings, tmp_path).run().path
     assert path == tmp_path / BEST_NAME
     before, after = load_file(network_file), load_file(path)
     added = {name for name in after if name.startswith("refiner.")}
@@ -232,8 +234,9 @@ def test_the_network_is_left_as_it_was_but_for_its_refiner(
 
 
 def test_the_card_records_the_training(settings: RefinementTraining, tmp_path: Path) -> None:
-    seen: list[Progress] = []
-    _, card = load_network(trainer(settings, tmp_path).run(on_validation=seen.append))
+    seen: list[Validation] = []
+    done = trainer(settings, tmp_path).run(on_validation=seen.append)
+    _, card = load_network(done.path)
     assert card.training["step"] == 12  # of the network's own training
     record = card.training["refinement"]
     assert isinstance(record, dict)
@@ -241,6 +244,8 @@ def test_the_card_records_the_training(settings: RefinementTraining, tmp_path: P
     assert record["step"] == best.step
     assert record["refined_nmse_percent"] == pytest.approx(100 * best.validation_loss)
     assert 0 < record["gathered_nmse_percent"] < 100
+    assert done.loss_before == pytest.approx(record["gathered_nmse_percent"] / 100)
+    assert done.loss_after == best.validation_loss
     until_best = [p for p in seen if p.step <= best.step]
     assert record["curve"] == [[p.step, pytest.approx(100 * p.validation_loss)] for p in until_best]
     assert RefinementTraining.model_validate(record["settings"]) == settings
@@ -252,9 +257,9 @@ def test_the_network_in_the_file_refines_as_it_did_in_training(
     settings: RefinementTraining, tmp_path: Path
 ) -> None:
     exact = settings.model_copy(update={"precision": "float32", "validate_every": 7})
-    seen: list[Progress] = []
+    seen: list[Validation] = []
     teacher = trainer(exact, tmp_path)
-    refiner = load_network(teacher.run(on_validation=seen.append))[0].refiner
+    refiner = load_network(teacher.run(on_validation=seen.append).path)[0].refiner
     assert refiner is not None
     planes = torch.from_numpy(teacher._movies(lambda done, total: None)[1][0].read(-1))[None]
     with torch.no_grad():
@@ -266,9 +271,9 @@ def test_the_network_in_the_file_refines_as_it_did_in_training(
 
 
 def test_a_refiner_that_was_there_is_replaced(settings: RefinementTraining, tmp_path: Path) -> None:
-    first = trainer(settings, tmp_path / "first").run()
+    first = trainer(settings, tmp_path / "first").run().path
     second = settings.model_copy(update={"network": str(first)})
-    again = trainer(second, tmp_path / "second").run()
+    again = trainer(second, tmp_path / "second").run().path
     # It neither changes the movies nor where the new one starts.
     assert movie_files(tmp_path / "second") == movie_files(tmp_path / "first")
     assert contents(again) == contents(first)
@@ -318,7 +323,7 @@ def test_the_papers_network_can_be_refined(settings: RefinementTraining, tmp_pat
         torch.manual_seed(0)
         save_network(path, build(paper), card)
     chosen = settings.model_copy(update={"network": str(path), "steps": 1})
-    assert load_network(trainer(chosen, tmp_path / "run").run())[1].refinement is not None
+    assert load_network(trainer(chosen, tmp_path / "run").run().path)[1].refinement is not None
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(
@@ -365,3 +370,8 @@ def test_the_error_is_that_of_what_counts() -> None:
 def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         RefinementTraining.model_validate(values)
+
+
+def test_several_processes_are_refused(settings: RefinementTraining, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"by one process, not by 2; start it without torchrun"):
+        RefinerTrainer(settings, tmp_path, team=Team(size=2))

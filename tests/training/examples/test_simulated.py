@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,12 @@ from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.simulation.blinking import AnyBlinking, SwitchingBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera
 from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import MixtureScene, Scene, UniformScene
+from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
-from deepstorm.structures import Localizations
-from deepstorm.training import examples as module
+from deepstorm.training.examples import simulated as module
+from deepstorm.training.examples.draws import draw_blinking
 from deepstorm.training.examples.protocol import TRAINING, VALIDATION, Batch
-from deepstorm.training.examples.simulated import (
-    SimulatedExamples,
-    coverage,
-    draw_blinking,
-    draw_camera,
-    draw_scene,
-    draw_simple_scene,
-)
-from deepstorm.training.examples.truth import spike_images
+from deepstorm.training.examples.simulated import SimulatedExamples
 
 SMALL = SimulatedExamples(patch_px=16, scenes=3, frames_per_scene=2)
 
@@ -188,45 +179,6 @@ def test_the_density_is_that_of_the_structure() -> None:
     assert min(one.density_per_um2 for one in found) < 1
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_coverage_is_a_part_of_the_field(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    scene: Scene = draw_scene(rng)
-    assert 0 < coverage(SimulationSettings(frames=1, scene=scene), rng) <= 1 + 1e-9
-
-
-def test_all_kinds_of_scenes_and_cameras_are_drawn() -> None:
-    rng = np.random.default_rng(0)
-    scenes = [draw_scene(rng) for _ in range(60)]
-    assert {scene.kind for scene in scenes} == {"uniform", "clusters", "filaments", "mixture"}
-    bundles = [scene for scene in scenes if getattr(scene, "spacing_nm", 0) > 0]
-    assert 0 < len(bundles) < 60
-    assert {draw_camera(rng).kind for _ in range(20)} == {"emccd", "scmos"}
-
-
-def test_one_scene_in_five_is_a_mixture_of_two_or_three() -> None:
-    rng = np.random.default_rng(1)
-    scenes = [draw_scene(rng) for _ in range(1000)]
-    mixtures = [scene for scene in scenes if isinstance(scene, MixtureScene)]
-    assert len(mixtures) == pytest.approx(200, abs=5 * np.sqrt(1000 * 0.2 * 0.8))
-    assert {len(scene.parts) for scene in mixtures} == {2, 3}
-    # No part is so rare that it goes unseen.
-    shares = [min(scene.weights) / sum(scene.weights) for scene in mixtures]
-    assert min(shares) >= 0.1 / 2.1
-    kinds = {part.kind for scene in mixtures for part in scene.parts}
-    assert kinds == {"uniform", "clusters", "filaments"}
-
-
-def test_simple_scenes_are_drawn_with_their_shares() -> None:
-    rng = np.random.default_rng(2)
-    scenes = [draw_simple_scene(rng) for _ in range(2000)]
-    bundles = [scene for scene in scenes if getattr(scene, "spacing_nm", 0) > 0]
-    counts = Counter(scene.kind for scene in scenes)
-    found = [counts[kind] / 2000 for kind in ("uniform", "filaments", "clusters")]
-    assert found == pytest.approx([0.3, 0.55, 0.15], abs=5 * 0.0112)
-    assert len(bundles) / 2000 == pytest.approx(0.2, abs=5 * 0.0112)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_emitters_switch_in_their_share_of_the_scenes(share: float) -> None:
     rng = np.random.default_rng(3)
@@ -326,25 +278,6 @@ def centroid_shift(
     offsets = np.arange(9) + 0.5
     found = np.array([window.sum(1) @ offsets, window.sum(0) @ offsets]) / window.sum()
     return np.asarray(corner + found - position)
-
-
-def test_spike_images_count_emitters_in_their_pixel() -> None:
-    table = Localizations(
-        frame=np.array([0, 0, 1, 1, 1, 2, -1]),
-        x_nm=np.array([0.0, 9.99, 35.0, 35.0, 40.0, 5.0, 5.0]),
-        y_nm=np.array([0.0, 10.0, 29.9, 29.9, 5.0, -0.1, 5.0]),
-    )
-    spikes = spike_images(table, (2, 3, 4), 10.0)
-    expected = np.zeros((2, 3, 4), np.float32)
-    expected[0, 0, 0] = expected[0, 1, 0] = 1
-    expected[1, 2, 3] = 2
-    np.testing.assert_array_equal(spikes, expected)
-    assert spikes.dtype == np.float32
-
-
-def test_spike_images_of_nothing_are_empty() -> None:
-    nothing = Localizations.concatenate([])
-    assert spike_images(nothing, (2, 4, 4), 10.0).tolist() == np.zeros((2, 4, 4)).tolist()
 
 
 def test_the_validity_names_the_ranges() -> None:

@@ -23,7 +23,7 @@ from deepstorm.models.network import Network
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.models.zoo import embedded_cards, find_network
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 EXAMPLES = SimulatedExamples(patch_px=16, scenes=1, frames_per_scene=2)
@@ -61,10 +61,10 @@ def starting(path: Path | str | None, network: NetworkSettings = TINY) -> Traini
     )
 
 
-def trainer(settings: TrainingSettings, folder: Path) -> Trainer:
+def trainer(settings: TrainingSettings, folder: Path) -> NetworkTrainer:
     source = EXAMPLES.prepare(settings.scaling, settings.network.upsampling, settings.seed)
     folder.mkdir(exist_ok=True)
-    return Trainer(settings, source, folder)
+    return NetworkTrainer(settings, folder, source=source)
 
 
 def scaled_frames(channels: int) -> torch.Tensor:
@@ -82,7 +82,7 @@ def test_a_training_starts_from_the_weights_of_another(path: Path, tmp_path: Pat
     for name, tensor in trained.state_dict().items():
         assert torch.equal(training.network.state_dict()[name], tensor)
         # What is validated and kept starts there, too.
-        assert torch.equal(training.average[name], tensor)
+        assert torch.equal(training.learner.average[name], tensor)
     assert training.history.step == 0
 
 
@@ -151,7 +151,7 @@ def kill(step: int, _: float) -> None:
 def test_a_resumed_training_does_not_start_again(path: Path, tmp_path: Path, later: str) -> None:
     save_trained(path, TINY)
     settings = starting(path)
-    unbroken = load_file(trainer(settings, tmp_path / "unbroken").run())
+    unbroken = load_file(trainer(settings, tmp_path / "unbroken").run().path)
     with pytest.raises(Killed):
         trainer(settings, tmp_path / "run").run(kill)
     if later == "changed":
@@ -160,15 +160,17 @@ def test_a_resumed_training_does_not_start_again(path: Path, tmp_path: Path, lat
         path.unlink()
     resumed = trainer(settings, tmp_path / "run")
     assert resumed.history.step == 2
-    found = load_file(resumed.run())
+    found = load_file(resumed.run().path)
     assert all(torch.equal(found[name], tensor) for name, tensor in unbroken.items())
 
 
 def test_a_training_may_start_from_the_best_of_another_folder(tmp_path: Path) -> None:
-    best = trainer(starting(None), tmp_path / "first").run()
+    best = trainer(starting(None), tmp_path / "first").run().path
     second = trainer(starting(best), tmp_path / "second")
     weights = load_file(best)
-    assert all(torch.equal(second.average[name], tensor) for name, tensor in weights.items())
+    assert all(
+        torch.equal(second.learner.average[name], tensor) for name, tensor in weights.items()
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ from deepstorm.models.checkpoint import load_network
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.course.folder import BEST_NAME, STATE_NAME, save_state
-from deepstorm.training.course.loss_log import LOSSES_HEADER, LOSSES_NAME, Progress
+from deepstorm.training.course.loss_log import LOSSES_HEADER, LOSSES_NAME, Validation
 from deepstorm.training.course.schedules import CosineSchedule, PlateauSchedule
 from deepstorm.training.examples.protocol import TRAINING, Batch, ExampleSource
 from deepstorm.training.examples.regions import RegionExamples
 from deepstorm.training.examples.simulated import SimulatedExamples
 from deepstorm.training.losses import BlurredSpikesLoss
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 NEVER_S, ALWAYS_S = 1e9, 1e-9
 
@@ -76,12 +76,12 @@ def one_thread() -> Iterator[None]:
 
 def trainer(
     settings: TrainingSettings, folder: Path, source: ExampleSource | None = None
-) -> Trainer:
+) -> NetworkTrainer:
     folder.mkdir(exist_ok=True)
     examples = settings.examples.prepare(
         settings.scaling, settings.network.upsampling, settings.seed
     )
-    return Trainer(settings, source or examples, folder)
+    return NetworkTrainer(settings, folder, source=source or examples)
 
 
 class Killed(Exception):  # noqa: N818
@@ -140,7 +140,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     outcomes = {}
     for settings in KINDS:
         folder = tmp_path_factory.mktemp(settings.name)
-        assert trainer(settings, folder).run() == folder / BEST_NAME
+        assert trainer(settings, folder).run().path == folder / BEST_NAME
         outcomes[settings.name] = Outcome.of(folder)
     return outcomes
 
@@ -196,7 +196,7 @@ def test_a_training_killed_while_it_saves_ends_as_an_unbroken_one(
 def test_a_training_stopped_by_its_watcher_loses_nothing(
     unbroken: dict[str, Outcome], tmp_path: Path
 ) -> None:
-    def stop(_: Progress) -> None:
+    def stop(_: Validation) -> None:
         raise Killed
 
     with pytest.raises(Killed):
@@ -216,11 +216,22 @@ def test_only_steps_since_the_last_state_are_done_again(tmp_path: Path) -> None:
     assert steps == [7, 8, 9, 10, 11]
 
 
+def test_a_training_says_what_came_of_it(tmp_path: Path) -> None:
+    losses: list[float] = []
+    done = trainer(MODERN, tmp_path).run(on_validation=lambda v: losses.append(v.validation_loss))
+    assert (done.path, done.steps) == (tmp_path / BEST_NAME, 11)
+    assert (done.loss_before, done.loss_after) == (None, min(losses))
+    assert done.ending == "all steps are done"
+    again = trainer(MODERN, tmp_path).run()
+    assert (again.steps, again.loss_after) == (11, min(losses))
+    assert done.used_s > 0
+
+
 def test_a_training_that_has_ended_is_not_done_again(tmp_path: Path) -> None:
     settings = MODERN.model_copy(update={"steps": 2})
     trainer(settings, tmp_path).run()
     before = Outcome.of(tmp_path)
-    assert trainer(settings, tmp_path).run(kill_at(1)) == tmp_path / BEST_NAME
+    assert trainer(settings, tmp_path).run(kill_at(1)).path == tmp_path / BEST_NAME
     assert Outcome.of(tmp_path) == before
     (tmp_path / BEST_NAME).unlink()
     with pytest.raises(InputError, match=r"is complete, but .* is missing"):
@@ -247,7 +258,7 @@ def test_global_generators_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_losses_are_written_at_each_validation(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[Validation] = []
     steps: list[float] = []
     trainer(MODERN, tmp_path).run(lambda _, loss: steps.append(loss), seen.append)
     header, *rows = losses_of(tmp_path)
@@ -300,7 +311,7 @@ def test_an_easy_task_is_learnt(settings: TrainingSettings, tmp_path: Path) -> N
         }
     )
     losses: list[float] = []
-    seen: list[Progress] = []
+    seen: list[Validation] = []
     trainer(easy, tmp_path, FixedBatch(easy)).run(lambda _, loss: losses.append(loss), seen.append)
     assert losses[-1] < 0.9 * losses[0]
     assert seen[1].validation_loss < seen[0].validation_loss
@@ -311,11 +322,11 @@ def test_the_best_network_holds_the_averaged_weights(tmp_path: Path) -> None:
     losses: list[float] = []
     training = trainer(MODERN, tmp_path)
 
-    def remember(progress: Progress) -> None:
-        averages.append({name: t.clone() for name, t in training.average.items()})
+    def remember(progress: Validation) -> None:
+        averages.append({name: t.clone() for name, t in training.learner.average.items()})
         losses.append(progress.validation_loss)
 
-    best = training.run(on_validation=remember)
+    best = training.run(on_validation=remember).path
     network, card = load_network(best)
     expected = averages[int(np.argmin(losses))]
     assert set(network.state_dict()) == set(expected)
@@ -343,11 +354,15 @@ def test_a_worse_validation_does_not_replace_the_best_network(tmp_path: Path) ->
         }
     )
     losses: list[float] = []
+
+    def look(validation: Validation) -> None:
+        losses.append(validation.validation_loss)
+        kept = load_network(tmp_path / BEST_NAME)[1].training
+        assert kept["step"] == 1 + int(np.argmin(losses))
+
     with pytest.raises(Killed):
-        trainer(settings, tmp_path).run(kill_at(6), lambda p: losses.append(p.validation_loss))
-    assert losses[-1] > min(losses)
-    best = tmp_path / BEST_NAME
-    assert load_network(best)[1].training["step"] == 1 + int(np.argmin(losses))
+        trainer(settings, tmp_path).run(kill_at(6), look)
+    assert losses != sorted(losses, reverse=True)
 
 
 def test_the_average_moves_slowly_towards_the_weights(tmp_path: Path) -> None:
@@ -361,7 +376,7 @@ def test_the_average_moves_slowly_towards_the_weights(tmp_path: Path) -> None:
             expected[name] = decay * expected[name] + (1 - decay) * tensor
 
     training.run(follow)
-    for name, tensor in training.average.items():
+    for name, tensor in training.learner.average.items():
         torch.testing.assert_close(tensor, expected[name])
 
 

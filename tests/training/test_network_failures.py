@@ -14,7 +14,7 @@ from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.protocol import TRAINING, VALIDATION, Batch
 from deepstorm.training.examples.regions import RegionExamples
 from deepstorm.training.examples.simulated import SimulatedExamples, SimulatedSource
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 SIMULATED = SimulatedExamples(patch_px=16, scenes=2, frames_per_scene=1)
 SETTINGS = TrainingSettings(
@@ -53,16 +53,16 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"checkpoint_every_s": 1e-9})
     source = Spoilt(settings, TRAINING, from_step=5)
     with pytest.raises(InputError, match=r"the loss became nan at step 6; lower the learning rate"):
-        Trainer(settings, source, tmp_path).run()
+        NetworkTrainer(settings, tmp_path, source=source).run()
     # What is on disk is from before, and can be gone on with.
-    assert Trainer(settings, source, tmp_path).history.step == 5
+    assert NetworkTrainer(settings, tmp_path, source=source).history.step == 5
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / STATE_NAME).values())
 
 
 def test_a_validation_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
     source = Spoilt(SETTINGS, VALIDATION)
     with pytest.raises(InputError, match=r"the loss became nan at step 4"):
-        Trainer(SETTINGS, source, tmp_path).run()
+        NetworkTrainer(SETTINGS, tmp_path, source=source).run()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -71,7 +71,7 @@ def test_an_absurd_learning_rate_is_named(tmp_path: Path) -> None:
         update={"schedule": CosineSchedule(peak_rate=1e30, warmup_steps=1), "gradient_limit": 0.0}
     )
     with pytest.raises(InputError, match="lower the learning rate"):
-        Trainer(settings, prepared(settings), tmp_path).run()
+        NetworkTrainer(settings, tmp_path, source=prepared(settings)).run()
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_frames_that_the_network_does_not_take_are_refused(
     tmp_path: Path, change: dict[str, object], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        Trainer(SETTINGS.model_copy(update=change), prepared(SETTINGS), tmp_path)
+        NetworkTrainer(SETTINGS.model_copy(update=change), tmp_path, source=prepared(SETTINGS))
