@@ -6,11 +6,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 import torch
-from deepstorm.api.own_data import OwnTraining, held_back_loss, own_settings, train_on_own
 
 from deepstorm.api.example_sources import example_source, sparse_frames
+from deepstorm.api.fine_tune import (
+    fine_tune,
+    fine_tuning_settings,
+    held_back_loss,
+    with_frames,
+)
 from deepstorm.api.simulate import Simulation, simulate
+from deepstorm.api.training_result import TrainingResult
 from deepstorm.errors import InputError
 from deepstorm.evaluation.matching import match_emitters
 from deepstorm.io.images import write_image
@@ -117,13 +124,13 @@ def test_a_given_table_is_taken_as_it_is(files: tuple[Path, Path, Simulation]) -
 def test_sources_tell_what_networks_have_seen(
     files: tuple[Path, Path, Simulation], tmp_path: Path
 ) -> None:
-    settings = own_settings(recipe(tmp_path), sparse=files[0], pixel_size_nm=PIXEL_NM)
-    source = example_source(settings)
+    settings = fine_tuning_settings(recipe(tmp_path))
+    source = example_source(with_frames(settings, files[0], pixel_size_nm=PIXEL_NM))
     assert isinstance(source, CompositeSource)
     low, high = source.validity()["local_density_per_um2"]
     # In units of camera pixels of 100 nm: up to three frames, turned and chosen for emitters.
     assert 0.1 < low < high < 3
-    made = train_on_own(settings, tmp_path / "run")
+    made = fine_tune(files[0], tmp_path / "run", settings, pixel_size_nm=PIXEL_NM)
     card = load_network(made.path)[1]
     assert card.validity == source.validity()
 
@@ -131,14 +138,14 @@ def test_sources_tell_what_networks_have_seen(
 @pytest.mark.parametrize("name", [None, "paper"])
 def test_settings_of_known_frames(name: str | None, files: tuple[Path, Path, Simulation]) -> None:
     movie, truth, _ = files
-    settings = own_settings(name, frames=movie, positions=truth)
+    settings = with_frames(fine_tuning_settings(name), movie, positions=truth)
     assert isinstance(settings.examples, RegionExamples)
     assert settings.examples.pixel_size_nm == PIXEL_NM  # from the file
     assert settings.examples.regions_per_frame == 500
     assert settings.examples.min_emitters == 7
     if name is None:
         assert (settings.examples.region_px, settings.start_from) == (28, "native")
-        assert settings.time_budget_s == 900
+        assert (settings.time_budget_s, settings.name) == (900, "fine-tuned")
     else:
         assert (settings.examples.region_px, settings.network.kind) == (26, "deepstorm")
         assert settings.loss.kind == "blurred_spikes"
@@ -146,17 +153,18 @@ def test_settings_of_known_frames(name: str | None, files: tuple[Path, Path, Sim
 
 
 def test_settings_from_scratch(files: tuple[Path, Path, Simulation]) -> None:
-    settings = own_settings(sparse=files[0], from_scratch=True, steps=7)
+    settings = with_frames(fine_tuning_settings(from_scratch=True, steps=7), files[0])
     assert (settings.start_from, settings.steps, settings.time_budget_s) == (None, 7, 0)
     assert isinstance(settings.examples, CompositeExamples)
     assert isinstance(settings.schedule, CosineSchedule)
     assert settings.schedule.peak_rate > 5e-4
-    assert own_settings(sparse=files[0]).start_from == "native"
+    assert with_frames(fine_tuning_settings(), files[0]).start_from == "native"
 
 
 def test_sides_are_what_the_network_takes(files: tuple[Path, Path, Simulation]) -> None:
     for name in ("native", "paper", None):
-        settings = own_settings(name, sparse=files[0])
+        settings = with_frames(fine_tuning_settings(name), files[0])
+        assert isinstance(settings.examples, CompositeExamples)
         assert settings.examples.side_px % build(settings.network).divisor == 0
 
 
@@ -172,29 +180,29 @@ def start(folder: Path) -> Path:
 
 def tuned(
     folder: Path, movie: Path, peak_rate: float, output: Path | None = None
-) -> tuple[TrainingSettings, OwnTraining]:
+) -> tuple[TrainingSettings, TrainingResult]:
     path = recipe(folder, f"start_from = '{start(folder)}'", peak_rate)
-    settings = own_settings(path, sparse=movie, steps=25)
-    return settings, train_on_own(settings, folder / "run", output=output)
+    settings = fine_tuning_settings(path, steps=25)
+    return settings, fine_tune(movie, folder / "run", settings, output=output)
 
 
 def test_a_better_network_is_kept_with_the_refiner(
     files: tuple[Path, Path, Simulation], tmp_path: Path
 ) -> None:
     settings, made = tuned(tmp_path, files[0], 3e-3, tmp_path / "mine.safetensors")
-    assert made.improved, (made.loss_before, made.loss_after)
-    assert made.loss_before is not None
+    assert made.improved, (made.before, made.after)
+    assert len(made.before) == len(made.after) == 1
     assert made.path == tmp_path / "mine.safetensors"
     assert made.path.read_bytes() == (tmp_path / "run/best.safetensors").read_bytes()
     network, card = load_network(made.path)
     assert (card.name, card.refinement, card.training["refiner_of"]) == ("tiny", SMALL, "start")
-    source = example_source(settings)
-    assert held_back_loss(network, source, settings) == pytest.approx(made.loss_after)
+    source = example_source(with_frames(settings, files[0]))
+    assert held_back_loss(network, source, settings) == pytest.approx(made.after[0])
     first = load_network(tmp_path / "start.safetensors")[0]
-    assert held_back_loss(first, source, settings) == pytest.approx(made.loss_before)
+    assert held_back_loss(first, source, settings) == pytest.approx(made.before[0])
     # Again: nothing is left to do, and the result is the same.
-    again = train_on_own(settings, tmp_path / "run")
-    assert (again.loss_before, again.loss_after) == (made.loss_before, made.loss_after)
+    again = fine_tune(files[0], tmp_path / "run", settings)
+    assert (again.before, again.after) == (made.before, made.after)
 
 
 def test_the_initial_network_is_kept_where_training_spoils_it(
@@ -207,7 +215,7 @@ def test_the_initial_network_is_kept_where_training_spoils_it(
     spoiling = TrainingSettings.model_validate(
         settings.model_dump() | {"start_from": str(good), "schedule": wild}
     )
-    made = train_on_own(spoiling, tmp_path / "other")
+    made = fine_tune(files[0], tmp_path / "other", spoiling)
     assert not made.improved
     assert made.figures()["improved"] is False
     assert made.path == tmp_path / "other" / "result.safetensors"
@@ -219,48 +227,48 @@ def test_the_network_it_started_from_may_be_gone_when_it_ends(
 ) -> None:
     settings, made = tuned(tmp_path, files[0], 3e-3)
     (tmp_path / "start.safetensors").unlink()
-    again = train_on_own(settings, tmp_path / "run")
-    assert (again.loss_before, again.loss_after) == (made.loss_before, made.loss_after)
+    again = fine_tune(files[0], tmp_path / "run", settings)
+    assert (again.before, again.after) == (made.before, made.after)
     assert load_network(again.path)[1].refinement == SMALL
 
 
 def test_what_sparse_frames_gave_is_told(
     files: tuple[Path, Path, Simulation], tmp_path: Path
 ) -> None:
-    settings = own_settings(recipe(tmp_path), sparse=files[0])
-    figures = train_on_own(settings, tmp_path / "run").figures()
+    settings = fine_tuning_settings(recipe(tmp_path))
+    figures = fine_tune(files[0], tmp_path / "run", settings).figures()
     assert 10 <= figures["emitters"] <= len(files[2].truth)
     # Three regions in each sum, of which two are chosen for their emitters.
     assert 2 * 0.12 < figures["composites_density_per_um2"] < 1.5
-    known = own_settings(recipe(tmp_path), frames=files[0], positions=files[1])
-    few = known.examples.model_copy(update={"min_emitters": 0})
-    other = train_on_own(known.model_copy(update={"examples": few}), tmp_path / "other")
+    few = settings.model_copy(update={"examples": RegionExamples(region_px=28, min_emitters=0)})
+    other = fine_tune(files[0], tmp_path / "other", few, positions=files[1])
     assert "emitters" not in other.figures()
 
 
 def test_beginning_anew_leaves_no_older_result(
     files: tuple[Path, Path, Simulation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = own_settings(recipe(tmp_path), sparse=files[0])
-    result = train_on_own(settings, tmp_path / "run").path
+    settings = fine_tuning_settings(recipe(tmp_path))
+    result = fine_tune(files[0], tmp_path / "run", settings).path
     assert result.is_file()
 
     def die(step: int, _: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_on_own(settings, tmp_path / "run", resume=False, on_step=die)
+        fine_tune(files[0], tmp_path / "run", settings, resume=False, on_step=die)
     assert not result.exists()
 
 
 def test_beginning_anew_does_not_delete_the_network_it_starts_from(
     files: tuple[Path, Path, Simulation], tmp_path: Path
 ) -> None:
-    result = train_on_own(own_settings(recipe(tmp_path), sparse=files[0]), tmp_path / "run").path
+    settings = fine_tuning_settings(recipe(tmp_path))
+    result = fine_tune(files[0], tmp_path / "run", settings).path
     kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    going_on = own_settings(recipe(tmp_path, f"start_from = '{result}'"), sparse=files[0])
+    further = fine_tuning_settings(recipe(tmp_path, f"start_from = '{result}'"))
     with pytest.raises(InputError, match="would replace the input"):
-        train_on_own(going_on, tmp_path / "run", resume=False)
+        fine_tune(files[0], tmp_path / "run", further, resume=False)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == kept
 
 
@@ -295,16 +303,20 @@ def test_an_image_is_read_for_regions(tmp_path: Path) -> None:
     assert emitters.x_nm.max() <= 25 * PIXEL_NM
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({}, "give either sparse frames"),
-        ({"sparse": "a.tif", "frames": "a.tif"}, "one of the two"),
-        ({"frames": "a.tif"}, "give their table with --positions"),
-        ({"sparse": "nowhere.tif"}, "nowhere.tif"),
-        ({"recipe": "refinement", "sparse": "a.tif"}, "trains a refiner"),
-    ],
-)
-def test_what_is_missing_is_named(given: dict[str, str], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        own_settings(**given)  # type: ignore[arg-type]
+def test_a_table_may_be_that_of_sparse_frames(files: tuple[Path, Path, Simulation]) -> None:
+    movie, truth, _ = files
+    settings = with_frames(fine_tuning_settings(), movie, positions=truth, sparse=True)
+    assert isinstance(settings.examples, CompositeExamples)
+    assert settings.examples.positions_path == str(truth)
+    assert settings.examples.pixel_size_nm == PIXEL_NM
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.tif"):
+        fine_tune("nowhere.tif", tmp_path / "run")
+    with pytest.raises(InputError, match="trains a refiner"):
+        fine_tuning_settings("refinement")
+    tifffile.imwrite(tmp_path / "sizeless.tif", np.zeros((2, 30, 30), np.uint16))
+    with pytest.raises(InputError, match="`pixel_size_nm=100`"):
+        fine_tune(tmp_path / "sizeless.tif", tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,15 +1,14 @@
-"""``deepstorm train`` on frames of one's own: what is printed, and what is wrong with them."""
+"""``deepstorm fine-tune``: what is printed, and what is wrong with them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import deepstorm.api.like
 import numpy as np
 import pytest
+import tifffile
 
 from deepstorm.api.simulate import simulate
 from deepstorm.io.tables.localizations import read_localizations, write_localizations
@@ -24,7 +23,6 @@ from deepstorm.simulation.psf import GaussianPsf
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings
 from deepstorm.structures import Localizations
-from deepstorm.training.likeness import LikeSettings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -76,6 +74,7 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if kind == "simulated":
             text = text.replace("region_px = 16\nbatch_size = 4", "patch_px = 16")
         (folder / f"{kind}.toml").write_text(text)
+    tifffile.imwrite(folder / "sizeless.tif", np.zeros((2, 30, 30), np.uint16))
     (folder / "columns.csv").write_text("frame,x [nm]\n1,100\n2,300\n")
     return folder
 
@@ -91,18 +90,18 @@ def here(movies: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "words",
     [
-        ("composites.toml", "--sparse", "sparse.tif"),
-        ("simulated.toml", "--sparse", "sparse.tif", "--positions", "sparse.csv"),
-        ("regions.toml", "--frames", "dense.tif", "--positions", "dense.csv"),
+        ("sparse.tif", "--recipe", "composites.toml"),
+        ("sparse.tif", "--recipe", "simulated.toml", "--positions", "sparse.csv", "--sparse"),
+        ("dense.tif", "--recipe", "regions.toml", "--positions", "dense.csv"),
     ],
 )
 def test_each_way_makes_a_network(words: tuple[str, ...], run: Run, here: Path) -> None:
-    code, out, message = run("train", *words, "-o", "mine.safetensors", "--json")
+    code, out, message = run("fine-tune", *words, "-o", "mine.safetensors", "--json")
     assert code == 0, message
     figures = json.loads(out)
     assert figures["network"] == "mine.safetensors"
-    assert figures["validation_loss_before"] is None
-    assert figures["validation_loss_after"] > 0
+    assert figures["before"] is None
+    assert figures["after"] > 0
     assert load_network("mine.safetensors")[1].name == "tiny"
     assert Path(figures["report"]).is_file()
 
@@ -116,20 +115,20 @@ def test_a_training_that_did_not_help_is_said(run: Run, here: Path) -> None:
     recipe = (here / "composites.toml").read_text()
     wild = '[schedule]\nkind = "cosine"\npeak_rate = 1e-12\nfinal_rate = 1e-12\nwarmup_steps = 1\n'
     (here / "wild.toml").write_text('start_from = "start.safetensors"\n' + recipe + wild)
-    code, out, message = run("train", "wild.toml", "--sparse", "sparse.tif", "--json")
+    code, out, message = run("fine-tune", "sparse.tif", "--recipe", "wild.toml", "--json")
     assert code == 0
     figures = json.loads(out)
     if not figures["improved"]:  # by rounding it may be
         assert "did not make the network better" in message
         assert load_network(figures["network"])[1].name == "start"
-    assert figures["validation_loss_before"] == pytest.approx(figures["validation_loss_after"])
+    assert figures["before"] == pytest.approx(figures["after"])
 
 
 def test_frames_of_known_emitters_in_the_wrong_units(run: Run, here: Path) -> None:
     table = read_localizations("dense.csv")
     write_localizations(here / "px.csv", table.shifted(1e5, 1e5))
     code, _, message = run(
-        "train", "regions.toml", "--frames", "dense.tif", "--positions", "px.csv"
+        "fine-tune", "dense.tif", "--recipe", "regions.toml", "--positions", "px.csv"
     )
     assert code == 1
     assert "check the pixel size and the unit" in message
@@ -138,73 +137,37 @@ def test_frames_of_known_emitters_in_the_wrong_units(run: Run, here: Path) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nothing says what to train on"),
-        (("--sparse", "sparse.tif", "--like", "dense.tif"), "--sparse and --like are different"),
-        (("--positions", "sparse.csv"), "nothing says what to train on"),
-        (("native", "--positions", "sparse.csv"), "give the frames that it is of with --frames"),
-        (("native", "--from-scratch"), "belong to --sparse, --frames or --like"),
-        (("--frames", "dense.tif"), "give their table with --positions"),
-        (("native", "--tune", "all"), "--tune can only be given together with --like"),
+        (("nowhere.tif",), "nowhere.tif"),
+        (("sparse.tif", "--time-budget", "1m"), "--steps or a --time-budget, not both"),
+        (("sparse.tif", "--recipe", "refinement"), "trains a refiner"),
+        (("sparse.tif", "--positions", "nowhere.csv"), "nowhere.csv"),
+        (("sparse.tif", "--sparse", "--positions", "columns.csv"), "columns.csv"),
+        (("sparse.tif", "--sparse", "--positions", "other.csv"), "do not belong to the frames"),
         (
-            ("--sparse", "sparse.tif", "--structures", "any", "--tune", "all"),
-            "--tune and --structures can only",
-        ),
-        (("--like", "dense.tif", "--time-budget", "1m"), "not both; give one of them"),
-        (("native", "--like", "dense.tif"), "--like takes neither a recipe"),
-        (("composites",), "none were given: name a movie"),
-        (("--sparse", "nowhere.tif"), "nowhere.tif"),
-        (("--sparse", "sparse.tif", "--positions", "nowhere.csv"), "nowhere.csv"),
-        (("--sparse", "sparse.tif", "--positions", "columns.csv"), "columns.csv"),
-        (("--sparse", "sparse.tif", "--positions", "other.csv"), "do not belong to the frames"),
-        (
-            ("--sparse", "sparse.tif", "--positions", "sparse.csv", "--pixel-size", "80"),
+            ("sparse.tif", "--sparse", "--positions", "sparse.csv", "--pixel-size", "80"),
             "if the pixel size were",
         ),
-        (("--sparse", "sparse.tif", "--pixel-size", "-3"), "pixel size is -3"),
-        (("--sparse", "dense.tif"), "the frames are not sparse"),
-        (("--sparse", "dense.tif", "--positions", "dense.csv"), "of the emitters are alone"),
-        (("--sparse", "few.tif"), "at least 10 are needed"),
-        (("--frames", "dense.tif", "--positions", "other.csv"), "do not belong to the frames"),
-        (("--frames", "few.tif", "--positions", "few.csv"), "use denser frames or lower"),
+        (("sparse.tif", "--pixel-size", "-3"), "--pixel-size -3 is not credible"),
+        (("sizeless.tif",), "for instance --pixel-size 100 (in nm)"),
+        (("dense.tif",), "the table of all their emitters, --positions"),
+        (("dense.tif", "--sparse", "--positions", "dense.csv"), "of the emitters are alone"),
+        (("few.tif",), "at least 10 are needed"),
+        (("dense.tif", "--positions", "other.csv"), "do not belong to the frames"),
+        (("few.tif", "--positions", "few.csv"), "use denser frames or lower"),
     ],
 )
 def test_what_cannot_be_used_is_named(
     words: tuple[str, ...], said: str, run: Run, here: Path
 ) -> None:
-    code, out, message = run("train", *words, "--steps", "1")
+    code, out, message = run("fine-tune", *words, "--steps", "1")
     assert (code, out) == (1, "")
     assert said in message
     assert not (here / "runs").exists()
 
 
-def test_a_movie_to_be_like_is_passed_on(
-    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: dict[str, Any] = {}
-
-    def train_like(
-        movie: Path, output: None, folder: Path, settings: LikeSettings, **others: Any
-    ) -> deepstorm.api.like.Adaptation:
-        seen.update(others | {"movie": movie, "folder": folder, "settings": settings})
-        before, after = np.array([30.0, 32.0, 31.0]), np.array([30.5, 32.5, 31.0])
-        assert output is None
-        return deepstorm.api.like.Adaptation(folder / "result.safetensors", before, after)
-
-    monkeypatch.setattr(deepstorm.api.like, "train_like", train_like)
-    words = ("--structures", "any", "--time-budget", "5m", "--from-scratch", "--pixel-size", "99")
-    code, out, message = run("train", "--like", "dense.tif", *words, "--json")
-    assert code == 0
-    assert "did not make the network better" in message
-    assert json.loads(out)["network"] == "runs/like-dense/result.safetensors"
-    settings = seen["settings"]
-    assert (settings.structures, settings.tune, settings.from_scratch) == ("any", "refiner", True)
-    assert (settings.time_budget_s, seen["pixel_size_nm"]) == (300, 99)
-    assert seen["folder"] == Path("runs/like-dense")
-
-
 def test_a_table_without_emitters_is_too_few(run: Run, here: Path) -> None:
     empty = np.empty(0)
     write_localizations(here / "empty.csv", Localizations(empty.astype(np.int64), empty, empty))
-    code, _, message = run("train", "--sparse", "sparse.tif", "--positions", "empty.csv")
+    code, _, message = run("fine-tune", "sparse.tif", "--positions", "empty.csv", "--sparse")
     assert code == 1
     assert "at least 10 are needed" in message or "holds no" in message

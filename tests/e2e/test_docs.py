@@ -95,9 +95,20 @@ def test_commands_are_understood(block: str) -> None:
         command.make_context("deepstorm", words if command is group else words[1:])
 
 
-@pytest.mark.parametrize("verb", ["reconstruct", "simulate", "train", "evaluate"])
-def test_every_option_is_described(verb: str) -> None:
-    text = (ROOT / "docs" / f"{verb}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("verb", "page"),
+    [
+        ("reconstruct", "reconstruct"),
+        ("simulate", "simulate"),
+        ("calibrate", "calibrate"),
+        ("train", "train"),
+        ("adapt", "train"),
+        ("fine-tune", "train"),
+        ("evaluate", "evaluate"),
+    ],
+)
+def test_every_option_is_described(verb: str, page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     parameters = typer.main.get_command(app).commands[verb].params  # type: ignore[attr-defined]
     options = [max(p.opts, key=len) for p in parameters if p.opts[0].startswith("-")]
     assert len(options) > 3

@@ -8,19 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deepstorm.cli.options import (
-    AsJson,
-    Device,
-    DeviceName,
-    Folder,
-    FromScratch,
-    NetworkFile,
-    Overwrite,
-    PixelSize,
-    Resume,
-    Steps,
-    TimeBudget,
-)
+from deepstorm.cli import options
 from deepstorm.cli.terminal import messages
 from deepstorm.cli.training import show_result, training_length, training_seen
 
@@ -45,16 +33,16 @@ def adapt(
         Structures, typer.Option(help="What the simulated movies show.")
     ] = Structures.OWN,
     tune: Annotated[Tuned, typer.Option(help="What is trained.")] = Tuned.REFINER,
-    pixel_size_nm: PixelSize = None,
-    from_scratch: FromScratch = False,
-    output: NetworkFile = None,
-    folder: Folder = None,
-    steps: Steps = None,
-    time_budget_s: TimeBudget = None,
-    resume: Resume = None,
-    device: Device = DeviceName.CPU,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    pixel_size_nm: options.PixelSize = None,
+    from_scratch: options.FromScratch = False,
+    output: options.NetworkFile = None,
+    folder: options.Folder = None,
+    steps: options.Steps = None,
+    time_budget_s: options.TimeBudget = None,
+    resume: options.Resume = None,
+    device: options.Device = options.DeviceName.CPU,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Adapt a network to one movie, from that movie alone, on simulated movies similar to it."""
     from deepstorm.api.adapt import adapt as run

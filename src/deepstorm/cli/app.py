@@ -19,7 +19,7 @@ from deepstorm.cli.reproduce import reproduce
 from deepstorm.cli.simulate import simulate
 from deepstorm.cli.terminal import fail
 from deepstorm.cli.train import train
-from deepstorm.cli.wording import in_options
+from deepstorm.cli.wording import in_options, options_by_argument
 from deepstorm.errors import InputError, ResumableInterrupt
 
 INTERRUPTED = 130
@@ -67,7 +67,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except InputError as error:
-        fail(in_options(str(error), app), 1)
+        fail(in_options(str(error), options_by_argument(app)), 1)
     except ResumableInterrupt:
         fail("interrupted; repeat the command with --resume to continue", INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):

@@ -7,18 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepstorm.cli.options import (
-    AduPerPhoton,
-    AsJson,
-    Frames,
-    Gain,
-    Offset,
-    Overwrite,
-    PixelSize,
-    Roi,
-    Sigma,
-    Zero,
-)
+from deepstorm.cli import options
 from deepstorm.cli.terminal import print_figures, print_json, print_table, results
 from deepstorm.errors import InputError
 
@@ -31,12 +20,12 @@ def calibrate(
     picture: Annotated[
         Path | None, typer.Option(help="File for a page of curves and maps, .png.")
     ] = None,
-    pixel_size_nm: PixelSize = None,
-    adu_per_photon: AduPerPhoton = None,
-    zero_adu: Zero = None,
-    offset_adu: Offset = None,
-    adu_per_electron: Gain = None,
-    sigma_px: Sigma = None,
+    pixel_size_nm: options.PixelSize = None,
+    adu_per_photon: options.AduPerPhoton = None,
+    zero_adu: options.Zero = None,
+    offset_adu: options.Offset = None,
+    adu_per_electron: options.Gain = None,
+    sigma_px: options.Sigma = None,
     psf: Annotated[
         Path | None,
         typer.Option(help="Measure the PSF of single emitters instead, and write it, .tif."),
@@ -56,10 +45,10 @@ def calibrate(
             "--psf-radius", metavar="PX", help="With --psf: how far its light is looked for.  [7]"
         ),
     ] = None,
-    frames: Frames = None,
-    region: Roi = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    frames: options.Frames = None,
+    region: options.Roi = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure camera, PSF, background and density from a raw movie alone."""
     from deepstorm.api.calibrate import CalibrationOutputs, calibration_record, calibration_table

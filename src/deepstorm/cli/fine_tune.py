@@ -7,21 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepstorm.cli.options import (
-    AsJson,
-    Device,
-    DeviceName,
-    Folder,
-    FromScratch,
-    NetworkFile,
-    Overwrite,
-    Patience,
-    PixelSize,
-    Resume,
-    Steps,
-    Tensorboard,
-    TimeBudget,
-)
+from deepstorm.cli import options
 from deepstorm.cli.training import number_of_steps, show_result, training_length, training_seen
 
 
@@ -37,18 +23,18 @@ def fine_tune(
     recipe: Annotated[
         str | None, typer.Option(help="Network, loss and schedule.  [the default network's]")
     ] = None,
-    pixel_size_nm: PixelSize = None,
-    from_scratch: FromScratch = False,
-    output: NetworkFile = None,
-    folder: Folder = None,
-    steps: Steps = None,
-    time_budget_s: TimeBudget = None,
-    patience: Patience = None,
-    resume: Resume = None,
-    tensorboard: Tensorboard = False,
-    device: Device = DeviceName.CPU,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    pixel_size_nm: options.PixelSize = None,
+    from_scratch: options.FromScratch = False,
+    output: options.NetworkFile = None,
+    folder: options.Folder = None,
+    steps: options.Steps = None,
+    time_budget_s: options.TimeBudget = None,
+    patience: options.Patience = None,
+    resume: options.Resume = None,
+    tensorboard: options.Tensorboard = False,
+    device: options.Device = options.DeviceName.CPU,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fine-tune a network on frames of your own microscope."""
     from deepstorm.api.fine_tune import fine_tune as run

@@ -6,19 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deepstorm.cli.options import (
-    AsJson,
-    Device,
-    DeviceName,
-    Folder,
-    NetworkFile,
-    Overwrite,
-    Patience,
-    Resume,
-    Steps,
-    Tensorboard,
-    TimeBudget,
-)
+from deepstorm.cli import options
 from deepstorm.cli.training import number_of_steps, show_result, training_length, training_seen
 
 
@@ -29,16 +17,16 @@ def train(
             help="'native', 'paper', 'paper-short', 'composites', 'refinement', or a TOML file."
         ),
     ],
-    output: NetworkFile = None,
-    folder: Folder = None,
-    steps: Steps = None,
-    time_budget_s: TimeBudget = None,
-    patience: Patience = None,
-    resume: Resume = None,
-    tensorboard: Tensorboard = False,
-    device: Device = DeviceName.CPU,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    output: options.NetworkFile = None,
+    folder: options.Folder = None,
+    steps: options.Steps = None,
+    time_budget_s: options.TimeBudget = None,
+    patience: options.Patience = None,
+    resume: options.Resume = None,
+    tensorboard: options.Tensorboard = False,
+    device: options.Device = options.DeviceName.CPU,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a network, or a refiner for one, by a recipe; resume a killed training."""
     from deepstorm.api.train import train as run

@@ -10,7 +10,7 @@ _QUOTE = "'"
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
-def in_options(message: str, application: typer.Typer) -> str:
+def in_options(message: str, options: dict[str, tuple[str, str]]) -> str:
     """Return a message whose Python arguments are replaced by the options of the same name.
 
     `` `pixel_size_nm=100` `` becomes ``--pixel-size 100``, and `` `resume=False` `` becomes
@@ -20,10 +20,9 @@ def in_options(message: str, application: typer.Typer) -> str:
     ----------
     message : str
         Arguments stand in backticks; see :class:`~deepstorm.errors.InputError`.
-    application : typer.Typer
-        Whose commands have the options.
+    options : dict
+        Of :func:`options_by_argument`.
     """
-    options = options_by_argument(application)
 
     def spelled(found: re.Match[str]) -> str:
         name, value = found.groups()

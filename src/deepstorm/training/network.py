@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from deepstorm.errors import InputError
 from deepstorm.models.architectures import NativeNetworkSettings, NetworkSettings
+from deepstorm.models.building import build
 from deepstorm.models.card import NetworkCard, check_channels
 from deepstorm.models.checkpoint import save_network
 from deepstorm.models.network import Network
