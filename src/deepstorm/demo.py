@@ -12,6 +12,7 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs
+from deepstorm.reports.panels import ImagePanel
 from deepstorm.reports.pictures import comparison_picture
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import FilamentScene
@@ -103,9 +104,9 @@ def _show(
     height, width = result.image.shape
     fine_nm = result.pixel_size_nm
     panels = [
-        ("widefield", result.widefield, pixel_size_nm),
-        ("reconstruction", result.image, fine_nm),
-        ("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
+        ImagePanel("widefield", result.widefield, pixel_size_nm),
+        ImagePanel("reconstruction", result.image, fine_nm),
+        ImagePanel("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
     ]
     comparison_picture(path, panels, overwrite=overwrite)
 

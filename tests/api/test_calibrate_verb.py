@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import deepstorm
-from deepstorm.api.calibrate import CalibrationOutputs, calibrate, calibration_record, said
+from deepstorm.api.calibrate import CalibrationOutputs, calibrate, calibration_record
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.movies.writing import write_movie
@@ -73,21 +73,6 @@ def test_parts_and_known_values(movie: np.ndarray) -> None:
 def test_mistakes_are_told(movie: np.ndarray, mistake: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"not credible|end its name"):
         calibrate(movie, **mistake)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("value", "uncertainty", "text"),
-    [
-        (1.2345, 0.012, "1.234 ± 0.012"),
-        (123.4, 17.0, "123 ± 17"),
-        (4.0, 0.0, "4 (given)"),
-        (0.0, float("inf"), "0 (not measured)"),
-    ],
-)
-def test_estimates_are_written_to_their_last_digit(
-    value: float, uncertainty: float, text: str
-) -> None:
-    assert said(Estimate(value, uncertainty)) == text
 
 
 def test_the_movie_is_never_replaced(movie: np.ndarray, tmp_path: Path) -> None:

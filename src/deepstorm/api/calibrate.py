@@ -20,7 +20,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, written_whole
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.selection import Region
-from deepstorm.reports.drawing import Curve, Panel, draw_panels
+from deepstorm.reports.calibration import draw_calibration, said
 from deepstorm.structures import Calibration, Estimate
 
 ESTIMATES = (
@@ -133,7 +133,7 @@ def _write(
         with written_whole(outputs.record, overwrite=overwrite) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
     if outputs.picture is not None:
-        draw_panels(outputs.picture, _panels(examination), title=name, overwrite=overwrite)
+        draw_calibration(outputs.picture, examination, name, overwrite=overwrite)
 
 
 def _examine(movie: Movie, known: KnownValues) -> Examination:
@@ -179,63 +179,3 @@ def calibration_table(calibration: Calibration) -> dict[str, str | int]:
 def _plain(estimate: Estimate) -> dict[str, float | None]:
     known = math.isfinite(estimate.uncertainty)
     return {"value": estimate.value, "uncertainty": estimate.uncertainty if known else None}
-
-
-def _panels(examination: Examination) -> list[Panel]:
-    """Return the curves and maps of a calibration, as a page shows them."""
-    calibration = examination.calibration
-    mean, raw, variance = examination.transfer_adu.T
-    line = calibration.adu_per_photon.value * (mean - calibration.zero_adu.value)
-    faults = np.argwhere(calibration.hot_pixels | calibration.dead_pixels)[:, ::-1]
-    height, width = examination.mean_photons.shape
-    return [
-        Panel(
-            title=f"{said(calibration.adu_per_photon)} counts per photon",
-            x_label="mean [counts]",
-            y_label="variance of the noise [counts²]",
-            curves=(
-                Curve(mean, raw, "measured", is_line=False),
-                Curve(mean, variance, "less light that leaks", is_line=False),
-                Curve(mean, line, f"line from {said(calibration.zero_adu)} counts"),
-            ),
-        ),
-        Panel(
-            title=f"PSF sigma {said(calibration.sigma_px)} px",
-            x_label="spatial frequency [rad/px]",
-            y_label="power of fluctuations [photons²]",
-            is_logarithmic=True,
-            curves=(
-                Curve(examination.frequency, examination.power, "measured", is_line=False),
-                Curve(examination.frequency, examination.model, "fit"),
-            ),
-        ),
-        Panel(
-            title=f"background {said(calibration.background_photons)} photons",
-            image=examination.background,
-            unit="photons",
-            field=(height, width),
-        ),
-        Panel(
-            title=f"mean of the frames, {len(faults)} faulty pixels",
-            image=examination.mean_photons,
-            unit="photons",
-            marks=faults + 0.5,
-        ),
-        Panel(
-            title=f"signal {said(calibration.signal_photons)} photons",
-            x_label="frame",
-            y_label="mean of a frame [photons/px]",
-            curves=(Curve(examination.frame_numbers, examination.course_photons, ""),),
-        ),
-    ]
-
-
-def said(estimate: Estimate) -> str:
-    """Write an estimate with its uncertainty, to as many digits as that warrants."""
-    value, error = estimate.value, estimate.uncertainty
-    if error == 0:
-        return f"{value:.4g} (given)"
-    if not math.isfinite(error):
-        return f"{value:.2g} (not measured)"
-    digits = max(1 - math.floor(math.log10(error)), 0)
-    return f"{value:.{digits}f} ± {error:.{digits}f}"

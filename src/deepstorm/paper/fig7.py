@@ -21,9 +21,10 @@ from deepstorm.paper.dot_sample import (
     dense_movie,
     sparse_movie,
 )
-from deepstorm.paper.drawing import ImagePanel, Panel, drawn
+from deepstorm.paper.drawing import crosses, pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.two_networks import Effort, predict, rates, train
+from deepstorm.reports.panels import ImagePanel
 
 # By the kind of training: emitters found and false positives in percent, as printed.
 PRINTED = {"composites": (96.0, 1.6), "simulation": (88.0, 8.7)}
@@ -171,16 +172,16 @@ def _picture(movie: Movie, expected: Expected) -> Picture:
     here = true.select((true.x_nm < size_nm) & (true.y_nm < size_nm))
     places = np.stack([here.x_nm, here.y_nm], axis=1)
     corner = movie.frames[0, :SHOWN_PX, :SHOWN_PX]
-    panels: list[Panel] = [ImagePanel("dense frame", corner, PIXEL_NM, colormap="gray")]
-    side = SHOWN_PX * UPSAMPLING
+    panels = [ImagePanel("dense frame", corner, PIXEL_NM, colormap="gray")]
+    side, fine_nm = SHOWN_PX * UPSAMPLING, PIXEL_NM / UPSAMPLING
     panels += [
         ImagePanel(
             name if name == UNTRAINED else f"trained on {name}",
             image[:side, :side],
-            PIXEL_NM / UPSAMPLING,
-            crosses_nm=places,
+            fine_nm,
+            curves=(crosses(places, fine_nm),),
         )
         for name, image in expected.items()
     ]
     caption = "A dense frame and what each network makes of it; crosses: true emitters."
-    return Picture("frames", caption, drawn(panels, 4, width_inch=4.0))
+    return pictured("frames", caption, panels, 4, width_inch=4.0)

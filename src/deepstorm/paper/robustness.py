@@ -13,7 +13,7 @@ from deepstorm.config import Settings
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.zoo import open_network
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import CurvePanel, Line, drawn
+from deepstorm.paper.drawing import pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.movies import (
     MICROTUBULES,
@@ -22,6 +22,7 @@ from deepstorm.paper.movies import (
     like_the_papers_movie,
     simulated,
 )
+from deepstorm.reports.panels import Curve, CurvePanel
 from deepstorm.structures import Localizations, histogram_image
 
 # Light farther from every true emitter of the movie than this is false.
@@ -219,15 +220,18 @@ def _curves(scores: Scores, conditions: list[Condition]) -> Picture:
             "density [/µm²]",
             title,
             tuple(
-                Line(
-                    densities, [_mean(scores[network, c], name).value for c in conditions], network
+                Curve(
+                    densities,
+                    [_mean(scores[network, c], name).value for c in conditions],
+                    network,
+                    "-o",
                 )
                 for network in dict.fromkeys(name for name, _ in scores)
             ),
         )
         for name, title in names.items()
     ]
-    return Picture("density", "One network each over all densities.", drawn(panels, 3))
+    return pictured("density", "One network each over all densities.", panels, 3)
 
 
 def _figures(scores: Scores, conditions: list[Condition], network: str) -> dict[str, Measured]:
