@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import deepstorm
-from deepstorm.evaluation import precision
-from deepstorm.evaluation.precision import localization_bound_nm
+from deepstorm.localization import bounds
 from deepstorm.structures import Localizations, Reconstruction
 
 PIXEL_NM = 100.0
@@ -74,10 +73,10 @@ def bounds_nm(emitters: Localizations, sigma_nm: float) -> np.typing.NDArray[np.
     """Return the Cramér-Rao bound per axis of each emitter as if alone, Poisson noise."""
     columns = emitters.columns()
     return np.asarray(
-        localization_bound_nm(columns["photons"], columns["background_photons"], sigma_nm, PIXEL_NM)
+        bounds.cramer_rao_nm(columns["photons"], columns["background_photons"], sigma_nm, PIXEL_NM)
     )
 
 
 def at_the_bound(emitters: Localizations, sigma_nm: float, seed: int) -> Localizations:
     """Return the truth, moved as much as the best estimate of emitters that are alone is off."""
-    return precision.at_the_bound(emitters, sigma_nm, PIXEL_NM, np.random.default_rng(seed))
+    return bounds.at_the_bound(emitters, sigma_nm, PIXEL_NM, np.random.default_rng(seed))

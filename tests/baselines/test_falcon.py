@@ -9,7 +9,7 @@ from deepstorm.baselines.falcon import Falcon, FalconSettings, _merged
 from deepstorm.baselines.imaging import Acquisition
 from deepstorm.baselines.spots import Emitters
 from deepstorm.evaluation.matching import match_emitters
-from deepstorm.evaluation.precision import localization_bound_nm
+from deepstorm.localization.bounds import cramer_rao_nm
 from deepstorm.simulation.psf import render_emitters
 from deepstorm.structures import Localizations
 
@@ -46,7 +46,7 @@ def test_isolated_emitters_reach_the_cramer_rao_bound(acquisition: Acquisition) 
     pairs = match_emitters(found, truth, radius_nm=60.0)
     assert len(pairs) == 48
     assert len(found) <= 52
-    bound_nm = localization_bound_nm(np.array([800.0]), np.array([10.0]), 110.0, 100.0)[0]
+    bound_nm = cramer_rao_nm(np.array([800.0]), np.array([10.0]), 110.0, 100.0)[0]
     per_axis_nm = np.sqrt(np.mean(pairs.distance_nm**2) / 2)
     # The mean of 96 squares is within a quarter of its expectation, its root within an eighth.
     assert 0.8 * bound_nm < per_axis_nm < 1.25 * bound_nm
