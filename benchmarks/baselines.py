@@ -38,7 +38,7 @@ from scipy.ndimage import gaussian_filter
 
 from deepstorm.baselines.cel0 import Cel0, Cel0Settings
 from deepstorm.baselines.falcon import Falcon, FalconSettings
-from deepstorm.baselines.imaging import Acquisition
+from deepstorm.baselines.imaging import ImagingConditions
 from deepstorm.baselines.richardson_lucy import RichardsonLucySettings, deconvolve_mean
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
@@ -94,10 +94,12 @@ class Case:
     truth: Localizations
 
     @cached_property
-    def acquisition(self) -> Acquisition:
+    def conditions(self) -> ImagingConditions:
         """What the movie says of itself."""
         known = KnownValues(pixel_size_nm=PIXEL_NM)
-        return Acquisition.from_calibration(calibrate_frames(self.frames, known=known), PIXEL_NM)
+        return ImagingConditions.from_calibration(
+            calibrate_frames(self.frames, known=known), PIXEL_NM
+        )
 
 
 def like_fig4(scene: FilamentScene | UniformScene, frames: int, side_px: int, seed: int) -> Case:
@@ -169,9 +171,9 @@ def reconstructed(settings: Settings, case: Case, folder: Path) -> Result:
     if isinstance(settings, RichardsonLucySettings):
         source = _kept(folder, settings, case, 0, partial(_deconvolved, settings, case))
         return Result(source["image"], None, float(source["seconds"]))
-    acquisition = case.acquisition
-    method = Cel0(acquisition, settings) if isinstance(settings, Cel0Settings) else None
-    method = method or Falcon(acquisition, FalconSettings.model_validate(settings.model_dump()))
+    conditions = case.conditions
+    method = Cel0(conditions, settings) if isinstance(settings, Cel0Settings) else None
+    method = method or Falcon(conditions, FalconSettings.model_validate(settings.model_dump()))
     parts = []
     for start in range(0, len(case.frames), FRAMES_PER_PART):
         compute = partial(_localized, method, case, start)
@@ -184,7 +186,7 @@ def reconstructed(settings: Settings, case: Case, folder: Path) -> Result:
 
 
 def _deconvolved(settings: RichardsonLucySettings, case: Case) -> dict[str, Any]:
-    return {"image": deconvolve_mean(case.frames, case.acquisition, settings)}
+    return {"image": deconvolve_mean(case.frames, case.conditions, settings)}
 
 
 def _localized(method: Cel0 | Falcon, case: Case, start: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.zoo import find_network
-from deepstorm.paper.dot_sample import Movie, composite_movie, dense_movie, sparse_movie
+from deepstorm.paper.dot_sample import MovieWithTruth, composite_movie, dense_movie, sparse_movie
 from deepstorm.paper.two_networks import Effort, predict, rates, train
 from deepstorm.structures import Instrument
 
@@ -118,7 +118,7 @@ def real(chosen: argparse.Namespace, folder: Path) -> list[Row]:
 
 def scored(
     networks: dict[str, Path],
-    movies: dict[str, Movie],
+    movies: dict[str, MovieWithTruth],
     instrument: Instrument,
     seed: int,
     output: Path | None,

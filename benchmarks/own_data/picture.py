@@ -8,13 +8,15 @@ import numpy as np
 
 from deepstorm.arrays import Float32Array
 from deepstorm.files import written_whole
-from deepstorm.paper.dot_sample import UPSAMPLING, Movie
+from deepstorm.paper.dot_sample import UPSAMPLING, MovieWithTruth
 from deepstorm.structures import Localizations
 
 Prediction = tuple[Float32Array, Localizations]
 
 
-def draw(movie: Movie, predictions: dict[str, Prediction], path: Path, side_px: int = 32) -> None:
+def draw(
+    movie: MovieWithTruth, predictions: dict[str, Prediction], path: Path, side_px: int = 32
+) -> None:
     """Draw a corner of the first frame; crosses are true emitters, circles the found ones."""
     from matplotlib.figure import Figure
 

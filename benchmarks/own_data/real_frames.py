@@ -9,7 +9,7 @@ from deepstorm.api.example_sources import sparse_frames
 from deepstorm.errors import InputError
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.scaling import PhotonScaling
-from deepstorm.paper.dot_sample import UPSAMPLING, Movie, as_movie
+from deepstorm.paper.dot_sample import UPSAMPLING, MovieWithTruth, as_movie
 from deepstorm.paper.two_networks import VALIDATION_BATCHES, own_examples
 from deepstorm.training.examples.protocol import VALIDATION
 from deepstorm.training.examples.sparse_frames import SparseFrames
@@ -28,7 +28,7 @@ def real_frames() -> SparseFrames:
         return sparse_frames(movie.read(0, movie.shape[0]), PIXEL_NM)
 
 
-def held_back(sparse: SparseFrames, seed: int, frames: int) -> Movie:
+def held_back(sparse: SparseFrames, seed: int, frames: int) -> MovieWithTruth:
     """Return composites of the frames that a training with this seed holds back.
 
     They are others than those by which the training chose its best network.
