@@ -9,7 +9,7 @@ from deepstorm.calibration.measured_psf import (
     measure_beads,
     measure_sparse,
 )
-from deepstorm.calibration.spot_model import SpotImages, SpotModel, in_cells
+from deepstorm.calibration.spot_density import SpotImages, SpotModel, in_cells
 from deepstorm.errors import InputError
 from deepstorm.simulation.camera import EmccdCamera
 from deepstorm.simulation.pupil import PupilPsf

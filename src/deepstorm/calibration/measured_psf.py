@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.optimize import nnls
 
 from deepstorm.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from deepstorm.calibration.spot_model import CELLS_PER_PX, SpotImages, SpotModel, in_cells
+from deepstorm.calibration.spot_density import CELLS_PER_PX, SpotImages, SpotModel, in_cells
 from deepstorm.errors import InputError
 
 LEAST_EMITTERS = 10

@@ -13,6 +13,7 @@ import numpy as np
 
 from deepstorm.arrays import Float64Array, FloatArray
 from deepstorm.errors import InputError
+from deepstorm.evaluation.checks import check_length
 from deepstorm.localization.spot_model import BACKGROUND, PHOTONS, SIGMA, X, Y, light_and_slopes
 from deepstorm.structures import Localizations
 
@@ -172,8 +173,7 @@ def cramer_rao_nm(
     >>> round(float(cramer_rao_nm(1450, 19, sigma_nm=110, pixel_size_nm=100)), 1)
     4.0
     """
-    if not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise InputError(f"the pixel size is {pixel_size_nm} nm; give a number above 0")
+    check_length(pixel_size_nm, "pixel size")
     if not (excess_factor >= 1 and read_variance >= 0):
         raise InputError(
             f"the excess factor is {excess_factor} and the read variance {read_variance}; at least "
@@ -223,10 +223,15 @@ def _check(
         raise InputError("the photons of an emitter must be finite and above 0; leave others out")
     if not np.all(np.isfinite(background) & (background >= 0)):
         raise InputError("the background must be finite and 0 or more photons per pixel")
-    if not (np.isfinite(sigma_px) and sigma_px > 0):
-        raise InputError(f"the PSF's sigma is {sigma_px} camera pixels; give a number above 0")
+    check_width(sigma_px)
     if reach_px is not None and reach_px < 1:
         raise InputError(f"the window reaches {reach_px} pixels; at least 1 is needed")
+
+
+def check_width(sigma_px: float) -> None:
+    """Refuse a standard deviation, in camera pixels, that no PSF has."""
+    if not (np.isfinite(sigma_px) and sigma_px > 0):
+        raise InputError(f"the PSF's sigma is {sigma_px} camera pixels; give a number above 0")
 
 
 def _relative_variances(ratio: Float64Array, sigma_px: float, reach: int) -> Float64Array:
