@@ -1,35 +1,30 @@
-"""How a child process answers: one JSON object per line, in and out. Standard library alone."""
+"""How a child process answers: one JSON object per line, in and out. Standard library alone.
 
-from __future__ import annotations
+As a script it runs commands, and is so small that its own memory does not count as theirs.
+"""
 
 import json
 import os
 import resource
+import subprocess
 import sys
+import tempfile
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Answer = dict[str, Any]
-Operation = Callable[..., Answer]
 
+def serve(operations: dict[str, Callable[..., dict[str, Any]]]) -> None:
+    """Answer requests until the parent has no more; what goes wrong is answered as ``error``.
 
-def serve(operations: Mapping[str, Operation]) -> None:
-    """Answer requests until the parent has no more.
-
-    A request names its operation by ``do``; its other keys are the arguments. What goes wrong is
-    answered as ``error``, and the process stays.
-
-    Parameters
-    ----------
-    operations : mapping
-        Name to function; ``memory`` is always there.
+    A request names its operation by ``do``, ``memory`` is always there; the rest are arguments.
     """
     # Libraries print to standard output as they like; answers have a copy of it to themselves.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    known: dict[str, Operation] = {"memory": peak_memory, **operations}
+    known = {"memory": peak_memory, **operations}
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -40,7 +35,7 @@ def serve(operations: Mapping[str, Operation]) -> None:
         print(json.dumps(answer), file=answers)
 
 
-def peak_memory() -> Answer:
+def peak_memory() -> dict[str, float]:
     """Return the largest resident memory of this process so far, as ``peak_mb``."""
     status = Path("/proc/self/status")
     if status.is_file():
@@ -53,3 +48,22 @@ def peak_memory() -> Answer:
 def megabytes(maxrss: int) -> float:
     """Return ``ru_maxrss`` in MB: macOS counts bytes, others kilobytes."""
     return maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
+
+
+def run(words: list[str], variables: dict[str, str]) -> dict[str, float]:
+    """Run a command; tell its seconds and peak memory, or its last word if it fails."""
+    with tempfile.TemporaryFile("w+") as errors:
+        began, streams = time.perf_counter(), {"stdout": subprocess.DEVNULL, "stderr": errors}
+        process = subprocess.Popen(words, env=os.environ | variables, **streams)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or ["nothing said"]
+            raise RuntimeError(f"exit status {process.returncode}, {lines[-1]}")
+    return {"seconds": seconds, "peak_mb": megabytes(used.ru_maxrss)}
+
+
+if __name__ == "__main__":
+    serve({"run": run})

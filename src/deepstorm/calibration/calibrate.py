@@ -14,7 +14,7 @@ from deepstorm.calibration.assumption import (
     assumed_examination,
 )
 from deepstorm.calibration.background import background_map, unevenness
-from deepstorm.calibration.brightness import Brightness, measure_brightness
+from deepstorm.calibration.brightness import MeasuredBrightness, measure_brightness
 from deepstorm.calibration.drift import measure_drift
 from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
 from deepstorm.calibration.sample import Sample, cut_patches
@@ -139,7 +139,7 @@ def _check_zero(frames: AnyArray, given: KnownValues) -> None:
         )
 
 
-def _background(blinking: FloatArray, sigma_px: float, bright: Brightness) -> Float64Array:
+def _background(blinking: FloatArray, sigma_px: float, bright: MeasuredBrightness) -> Float64Array:
     """Return the background over the field; a single number where frames are few."""
     if len(blinking) < 2:
         return np.full((1, 1), bright.background_photons.value)

@@ -11,7 +11,7 @@ from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, smallest_resolved_nm
-from deepstorm.evaluation.precision import at_the_bound
+from deepstorm.localization.bounds import at_the_bound
 from deepstorm.paper.context import Context, short_name
 from deepstorm.paper.drawing import pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table

@@ -16,7 +16,7 @@ from deepstorm.paper.context import Context
 from deepstorm.paper.dot_sample import (
     PIXEL_NM,
     UPSAMPLING,
-    Movie,
+    MovieWithTruth,
     composite_movie,
     dense_movie,
     sparse_movie,
@@ -92,7 +92,7 @@ Expected = dict[str, Float32Array]
 
 def _measure(
     context: Context, chosen: Figure7Settings, seed: int, scores: Scores
-) -> tuple[Movie, Expected]:
+) -> tuple[MovieWithTruth, Expected]:
     """Return the dense movie of one sample and what each network expects in its first frame."""
     sparse = sparse_movie([seed, 0], chosen.sparse_frames)
     movies = {
@@ -165,7 +165,7 @@ def _figures(scores: Scores) -> dict[str, Measured]:
     return figures
 
 
-def _picture(movie: Movie, expected: Expected) -> Picture:
+def _picture(movie: MovieWithTruth, expected: Expected) -> Picture:
     """Draw a corner of the first frame, and what both networks expect there."""
     true = movie.truth.select(movie.truth.frame == 0)
     size_nm = SHOWN_PX * PIXEL_NM

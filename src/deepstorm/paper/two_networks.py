@@ -22,7 +22,7 @@ from deepstorm.paper.dot_sample import (
     PIXEL_SR_NM,
     REGION_PX,
     UPSAMPLING,
-    Movie,
+    MovieWithTruth,
     conditions,
     exposed,
 )
@@ -104,7 +104,7 @@ class PlainSource:
         sample = np.concatenate([self._movie([self.seed, 4, k]).frames for k in range(8)])
         return self.scaling.fit(sample, self.instrument)
 
-    def _movie(self, seed: list[int]) -> Movie:
+    def _movie(self, seed: list[int]) -> MovieWithTruth:
         psf = GaussianPsf(sigma_nm=self.instrument.sigma_px * PIXEL_NM, relative_spread=0.03)
         sides = {"height_px": REGION_PX, "width_px": REGION_PX}
         return exposed(conditions(psf, frames=BATCH, **sides), seed)
@@ -153,7 +153,7 @@ def train(
 
 
 def predict(
-    network: Path, movie: Movie, instrument: Instrument
+    network: Path, movie: MovieWithTruth, instrument: Instrument
 ) -> tuple[Float32Array, Localizations]:
     """Return what is expected per super-resolution pixel of the first frame, and all peaks."""
     trained = TrainedNetwork.open(network)
@@ -172,7 +172,7 @@ def predict(
     return expected(0)[0], Localizations.concatenate(peaks)
 
 
-def rates(found: Localizations, movie: Movie, radius_nm: float) -> DetectionRates:
+def rates(found: Localizations, movie: MovieWithTruth, radius_nm: float) -> DetectionRates:
     """Score the peaks away from the border."""
     size_nm = movie.pixel_size_nm
     border_nm = BORDER_PX * size_nm

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
-from deepstorm.io.tables.emitter_columns import root_mean_square
+from deepstorm.io.tables.emitter_columns import lateral
 from deepstorm.io.tables.numbers import Head, read_numbers, write_rows
 from deepstorm.io.tables.text_formats import (
     WriteOptions,
@@ -53,7 +53,7 @@ class Decode:
                 nm = scaled(found[axis], pixel_nm if scale == "px" else 1.0)
                 columns[f"{axis}_nm"] = nm + pixel_nm / 2
         if "x_sig" in found and "y_sig" in found:
-            sigma = root_mean_square(found["x_sig"], found["y_sig"])
+            sigma = lateral(found["x_sig"], found["y_sig"])
             columns["uncertainty_nm"] = scaled(sigma, pixel_x if scale == "px" else 1.0)
         if "z_nm" in columns and len(columns["z_nm"]) and not columns["z_nm"].any():
             del columns["z_nm"]  # DECODE writes a z of 0 for 2D data

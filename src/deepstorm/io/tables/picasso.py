@@ -14,7 +14,7 @@ from deepstorm.arrays import AnyArray, Float64Array, PathLike
 from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import existing_file
-from deepstorm.io.tables.emitter_columns import localizations_from_columns, root_mean_square
+from deepstorm.io.tables.emitter_columns import lateral, localizations_from_columns
 from deepstorm.io.tables.text_formats import WriteOptions, needed_pixel_size
 from deepstorm.structures import Localizations
 
@@ -203,7 +203,7 @@ def _in_nm(found: Mapping[str, AnyArray], pixel_nm: float) -> dict[str, Float64A
     columns |= {field: wide[name] for name, field in same.items() if name in wide}
     for field, first, second in (("sigma_nm", "sx", "sy"), ("uncertainty_nm", "lpx", "lpy")):
         if first in wide and second in wide:
-            columns[field] = root_mean_square(wide[first], wide[second]) * pixel_nm
+            columns[field] = lateral(wide[first], wide[second]) * pixel_nm
     return columns
 
 

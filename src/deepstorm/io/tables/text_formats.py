@@ -17,7 +17,7 @@ import numpy as np
 from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError, PixelSizeNeededError
 from deepstorm.io.checking import require_pixel_size
-from deepstorm.io.tables.emitter_columns import localizations_from_columns, root_mean_square
+from deepstorm.io.tables.emitter_columns import lateral, localizations_from_columns
 from deepstorm.io.tables.numbers import Head, append_rows, read_numbers, write_rows
 from deepstorm.structures import Localizations
 
@@ -153,7 +153,7 @@ class _UnitHeader(ABC):
         columns = _known_columns(head, pixel_size_nm)
         sigma = [columns.pop(field, None) for field in ("sigma1_nm", "sigma2_nm")]
         if sigma[0] is not None and sigma[1] is not None:
-            columns.setdefault("sigma_nm", root_mean_square(sigma[0], sigma[1]))
+            columns.setdefault("sigma_nm", lateral(sigma[0], sigma[1]))
         return finished(head, columns, first_frame=1)
 
     def write(self, path: Path, localizations: Localizations, options: WriteOptions) -> None:

@@ -25,7 +25,7 @@ DIFFERENCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Spots:
+class SpotImages:
     """Windows cut from frames, and where in them the emitter is.
 
     Parameters
@@ -43,13 +43,13 @@ class Spots:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def select(self, keep: BoolArray) -> Spots:
+    def select(self, keep: BoolArray) -> SpotImages:
         """Return those that a mask keeps."""
-        return Spots(self.windows[keep], self.x_px[keep], self.y_px[keep])
+        return SpotImages(self.windows[keep], self.x_px[keep], self.y_px[keep])
 
-    def moved(self, dx_px: FloatArray | float, dy_px: FloatArray | float) -> Spots:
+    def moved(self, dx_px: FloatArray | float, dy_px: FloatArray | float) -> SpotImages:
         """Return a copy whose positions are moved."""
-        return Spots(self.windows, self.x_px + dx_px, self.y_px + dy_px)
+        return SpotImages(self.windows, self.x_px + dx_px, self.y_px + dy_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class SpotModel:
         found: Float64Array = np.hypot(self.offset[:, None], self.offset)
         return found
 
-    def light(self, density: Float64Array, spots: Spots) -> Float64Array:
+    def light(self, density: Float64Array, spots: SpotImages) -> Float64Array:
         """Return the light of an emitter of unit light in each window, shape (n, side, side)."""
         padded = np.append(density.ravel(), 0.0)
         row, weight = self._taps(spots)
@@ -93,7 +93,7 @@ class SpotModel:
         found: Float64Array = np.sum(padded[row] * weight, axis=-1).reshape(-1, side, side)
         return found
 
-    def slopes(self, density: Float64Array, spots: Spots) -> tuple[Float64Array, Float64Array]:
+    def slopes(self, density: Float64Array, spots: SpotImages) -> tuple[Float64Array, Float64Array]:
         """Return how the light changes as an emitter moves along x and along y, per pixel."""
         d = DIFFERENCE
         ahead, behind = (self.light(density, spots.moved(s, 0)) for s in (d, -d))
@@ -101,13 +101,17 @@ class SpotModel:
         return (ahead - behind) / (2 * d), (below - above) / (2 * d)
 
     def fit(
-        self, spots: Spots, photons: Float64Array, background: Float64Array, start: Float64Array
+        self,
+        spots: SpotImages,
+        photons: Float64Array,
+        background: Float64Array,
+        start: Float64Array,
     ) -> Float64Array:
         """Fit the density to spots of known light and background.
 
         Parameters
         ----------
-        spots : Spots
+        spots : SpotImages
         photons, background : ndarray, shape (n,)
         start : ndarray, shape (y, x)
             A first guess.
@@ -141,7 +145,7 @@ class SpotModel:
         solved, _ = cg(operator, right, x0=(start * inside).ravel(), rtol=1e-4, maxiter=60)
         return np.asarray(solved).reshape(inside.shape) * inside
 
-    def _taps(self, spots: Spots) -> tuple[IntArray, Float64Array]:
+    def _taps(self, spots: SpotImages) -> tuple[IntArray, Float64Array]:
         """Return the cells of each pixel and their weights, shape (n, pixel, cells).
 
         A cell beyond the density has the number after the last.

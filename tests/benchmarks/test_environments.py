@@ -3,9 +3,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import environments
 import pytest
-from environments import READY, TENSORFLOW, NoEnvironmentError, python_with
+from contest import TENSORFLOW
+
+import environments
+from environments import READY, NoEnvironmentError, python_with
 
 
 def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

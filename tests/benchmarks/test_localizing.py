@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from localizing import Camera, cameras
-from outside_check import picasso_camera
+from localizing import Camera, cameras, picasso_camera
 
 
 @pytest.mark.parametrize("camera", cameras(), ids=lambda camera: camera.name)

@@ -1,16 +1,12 @@
 """Virtual environments for programs that this one is compared with, made once and kept."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
-TENSORFLOW = ("tensorflow-cpu==2.21.0", "keras==3.15.1")
-# Minutes are usual where the net is slow.
-LONGEST_S = 1200
+LONGEST_S = 1200  # minutes are usual where the net is slow
 READY = ".ready"
 
 
@@ -26,20 +22,7 @@ def default_cache() -> Path:
 
 @cache
 def python_with(packages: tuple[str, ...], folder: Path) -> Path:
-    """Return the interpreter of an environment with some packages, making it where it is missing.
-
-    Parameters
-    ----------
-    packages : tuple of str
-        Names with versions, as pip takes them.
-    folder : Path
-        Cache folder; the environment is named after its packages. That of Keras takes about 2 GB.
-
-    Raises
-    ------
-    NoEnvironmentError
-        If pip cannot fetch the packages, or there is none for this Python.
-    """
+    """Return the interpreter of an environment with packages, which is made where it is missing."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     home = folder / "-".join([*packages, f"python{version}"]).replace("==", "-")
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -52,12 +35,14 @@ def python_with(packages: tuple[str, ...], folder: Path) -> Path:
 
 
 def _called(command: list[str]) -> None:
+    said = ""
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
     except subprocess.CalledProcessError as error:
         lines = str(error.stderr).strip().splitlines() or ["nothing said"]
         # Pip ends with notices of its own.
-        said = [line for line in lines if "ERROR" in line] or lines
-        raise NoEnvironmentError(f"{' '.join(command[1:4])} failed: {said[-1]}") from None
+        said = ([line for line in lines if "ERROR" in line] or lines)[-1]
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoEnvironmentError(f"{' '.join(command[1:4])} failed: {error}") from None
+        said = str(error)
+    if said:
+        raise NoEnvironmentError(f"{' '.join(command[1:4])} failed: {said}")
