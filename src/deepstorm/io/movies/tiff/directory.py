@@ -141,7 +141,10 @@ class DirectoryReader:
             if not entries and not following:
                 self.breaks_off = True
                 return
-            yield dict(entries)
+            yield {
+                code: Entry(kind, values, inline)
+                for code, kind, values, inline in self._variant.entry.iter_unpack(entries)
+            }
             if last:
                 self._seen.add(last[0])
                 self._link = last[1]
@@ -150,25 +153,24 @@ class DirectoryReader:
     def first_entries(self) -> list[tuple[int, Entry]]:
         """Return the tags of the first page, also those that come several times."""
         what = "the page table of frame 0"
-        return self._directory(self._pointer(self._start, what), what)[0]
+        entries, *_ = self._directory(self._pointer(self._start, what), what)
+        unpacked = self._variant.entry.iter_unpack(entries)
+        return [(code, Entry(*entry)) for code, *entry in unpacked]
 
     def _pointer(self, where: int, what: str) -> int:
         pointer = self._variant.offset
         return int(pointer.unpack(self._take(where, pointer.size, what))[0])
 
-    def _directory(self, offset: int, what: str) -> tuple[list[tuple[int, Entry]], int, int]:
-        """Return the tags of a directory, where its pointer to the next one stands, and that."""
+    def _directory(self, offset: int, what: str) -> tuple[bytes, int, int]:
+        """Return the entries of a directory, where its pointer to the next one stands, and that."""
         counter, entry, pointer = self._variant[1:]
         (tag_count,) = counter.unpack(self._take(offset, counter.size, what))
         if tag_count > _MAX_TAGS:
             raise InputError(f"'{self._name}' is damaged: {what} claims {tag_count} tags")
-        block = self._take(offset + counter.size, tag_count * entry.size + pointer.size, what)
-        entries = [
-            (code, Entry(kind, values, inline))
-            for code, kind, values, inline in entry.iter_unpack(block[: -pointer.size])
-        ]
-        link = offset + counter.size + tag_count * entry.size
-        return entries, link, int(pointer.unpack(block[-pointer.size :])[0])
+        length = tag_count * entry.size
+        block = self._take(offset + counter.size, length + pointer.size, what)
+        following = int(pointer.unpack(block[length:])[0])
+        return block[:length], offset + counter.size + length, following
 
     def end_of(self, entry: Entry) -> int:
         """Return the byte at which the values of a tag end, 0 where they are in the tag itself."""

@@ -32,6 +32,7 @@ _LAYOUT_TAGS = {
     "tile_width": (_TILE_WIDTH, 0),
     "tile_height": (_TILE_HEIGHT, 0),
 }
+_LAYOUT_CODES = [code for code, _ in _LAYOUT_TAGS.values()]
 _LAST_BYTES, _ROOM_BYTES = 4, 64  # by which it is seen that the end of a page was never written
 _NAMED_IN_MESSAGES = ("height", "width", "bits", "sample_format", "samples", "compression")
 _KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
@@ -217,7 +218,7 @@ class PageReader:
 
 def _same_entries(first: dict[int, Entry], tags: dict[int, Entry]) -> bool:
     """Whether two directories say the same of the layout in the same bytes, as most do."""
-    return all(first.get(code) == tags.get(code) for code, _ in _LAYOUT_TAGS.values())
+    return list(map(first.get, _LAYOUT_CODES)) == list(map(tags.get, _LAYOUT_CODES))
 
 
 def _layout(reader: DirectoryReader, tags: dict[int, Entry]) -> Layout:
