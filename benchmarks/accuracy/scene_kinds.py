@@ -13,10 +13,10 @@ import deepstorm
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, Dip
 from deepstorm.evaluation.uniformity import clumping
 from deepstorm.paper.movies import like_the_papers_movie
+from deepstorm.simulation.mixture_scene import MixtureScene
 from deepstorm.simulation.scenes import (
     ClusterScene,
     FilamentScene,
-    MixtureScene,
     Scene,
     UniformScene,
 )

@@ -14,8 +14,9 @@ from deepstorm.errors import InputError
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.simulation.blinking import AnyBlinking, SwitchingBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera
+from deepstorm.simulation.mixture_scene import MixtureScene
 from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import MixtureScene, Scene, UniformScene
+from deepstorm.simulation.scenes import Scene, UniformScene
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 from deepstorm.training import examples as module
