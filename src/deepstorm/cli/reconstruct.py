@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from deepstorm.cli.options import (
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
 from deepstorm.errors import InputError
 from deepstorm.files import check_named
+from deepstorm.reconstruction.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     from deepstorm.api.outputs import Outputs
@@ -64,17 +64,12 @@ CalibrationFile = Annotated[
 ]
 
 
-class EngineName(StrEnum):
-    """What runs a network."""
-
-    AUTO = "auto"
-    TORCH = "torch"
-    OPENVINO = "openvino"
-    ONNX = "onnx"
-
-
 Engine = Annotated[
-    EngineName, typer.Option("--engine", help="What runs the network; onnx is an extra.")
+    str,
+    typer.Option(
+        metavar=f"<{'|'.join(['auto', *ENGINES])}>",
+        help="What runs the network; onnx is an extra.",
+    ),
 ]
 
 
@@ -97,7 +92,7 @@ def reconstruct(
     gain: Gain = None,
     sigma: Sigma = None,
     device: Device = DeviceName.AUTO,
-    engine: Engine = EngineName.AUTO,
+    engine: Engine = "auto",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,7 +124,7 @@ def reconstruct(
             region=Region.parse(roi) if roi is not None else None,
             windows=windows,
             device=device.value,
-            engine=engine.value,
+            engine=engine,
             overwrite=overwrite,
             on_progress=lambda p: update(p.frames, p.total_frames, ""),
         )

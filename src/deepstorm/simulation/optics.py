@@ -26,7 +26,7 @@ def _of_kind(values: Any) -> Any:
         return values
     kinds = _ONE_OF.by_kind()
     kind = values.get("kind", "gaussian")
-    if kind not in kinds:
+    if kind not in list(kinds):
         raise ValueError(f"the kind {kind!r} of PSF is not known; choose one of {list(kinds)}")
     return kinds[kind].model_validate(values)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING, Literal, get_args
+from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.models.devices import DeviceName, check_device_name, find_device, may_have_gpu
@@ -14,10 +15,36 @@ if TYPE_CHECKING:
     from deepstorm.reconstruction.emitters.peaks import PeakSettings
     from deepstorm.reconstruction.engines.protocol import Engine
 
-EngineName = Literal["auto", "torch", "openvino", "onnx"]
-# The module of each, and the devices that it knows.
-MODULES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
-DEVICES = {"torch": ("cpu", "cuda", "mps"), "openvino": ("cpu",), "onnx": ("cpu", "cuda")}
+
+class Choice(NamedTuple):
+    """An engine that can be chosen; it is imported when it is.
+
+    Parameters
+    ----------
+    engine : str
+        Where its class is, ``"module:Name"``.
+    runtime : str
+        The package that it needs.
+    devices : tuple of str
+        Those that it knows.
+    extra : str, optional
+        The extra of this package that brings the runtime.
+    """
+
+    engine: str
+    runtime: str
+    devices: tuple[str, ...]
+    extra: str | None = None
+
+
+_HERE = "deepstorm.reconstruction.engines"
+ENGINES = {
+    "torch": Choice(f"{_HERE}.torch_engine:TorchEngine", "torch", ("cpu", "cuda", "mps")),
+    "openvino": Choice(f"{_HERE}.openvino_engine:OpenVinoEngine", "openvino", ("cpu",)),
+    "onnx": Choice(f"{_HERE}.onnx_engine:OnnxEngine", "onnxruntime", ("cpu", "cuda"), "onnx"),
+}
+# One of these, or "auto".
+EngineName = str
 
 
 def choose_engine(
@@ -37,8 +64,8 @@ def choose_engine(
     device : str
         ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where the engine knows one that is there.
     engine : str
-        ``torch``, ``openvino``, ``onnx``, or ``auto``: PyTorch on a GPU; on a CPU OpenVINO where it
-        is installed, else PyTorch.
+        One of :data:`ENGINES`, or ``auto``: PyTorch on a GPU; on a CPU OpenVINO where it is
+        installed, else PyTorch.
     peaks : PeakSettings, optional
         Which maxima are sought.
 
@@ -51,39 +78,31 @@ def choose_engine(
     _check(engine, device)
     if engine == "auto":
         engine, device = _fastest(device)
-    if engine == "openvino":
-        from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
-
-        return OpenVinoEngine(network, card, peaks=peaks)
-    if engine == "onnx":
-        from deepstorm.reconstruction.engines.onnx_engine import OnnxEngine
-
-        return OnnxEngine(network, card, device, peaks)
-    from deepstorm.reconstruction.engines.torch_engine import TorchEngine
-
-    return TorchEngine(network, card, find_device(device).type, peaks)
+    made: Engine = resolve_name(ENGINES[engine].engine)(network, card, device=device, peaks=peaks)
+    return made
 
 
 def installed_engines() -> list[str]:
     """Return the names of the engines whose runtime is installed."""
-    return [name for name, module in MODULES.items() if importlib.util.find_spec(module)]
+    return [name for name, choice in ENGINES.items() if find_spec(choice.runtime)]
 
 
 def _check(engine: str, device: str) -> None:
     """Refuse an engine that is not known, not there, or does not know the device."""
     there = f"there are: {', '.join(installed_engines())}"
-    if engine not in get_args(EngineName):
-        raise InputError(f"the engine '{engine}' is not known; {there}")
     if engine == "auto":
         return
+    if engine not in ENGINES:
+        raise InputError(f"the engine '{engine}' is not known; {there}")
+    _, runtime, devices, extra = ENGINES[engine]
     if engine not in installed_engines():
-        if engine == "onnx":
-            raise MissingExtraError("networks in ONNX Runtime", "onnx")
+        if extra is not None:
+            raise MissingExtraError(f"networks in {runtime}", extra)
         raise InputError(f"the engine '{engine}' is not installed; {there}")
-    if device not in ("auto", *DEVICES[engine]):
+    if device not in ("auto", *devices):
         raise InputError(
             f"the engine '{engine}' does not run on the device '{device}', only on "
-            f"{' or '.join(DEVICES[engine])}; {there}"
+            f"{' or '.join(devices)}; {there}"
         )
 
 

@@ -45,6 +45,8 @@ class OpenVinoEngine(StagedEngine):
         Of the network for frames, ``"int8"``, ``"bf16"`` or ``"f32"``; the fastest where absent.
     peaks : PeakSettings, optional
         Which maxima are sought.
+    device : str
+        As other engines have it; only CPUs are used.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class OpenVinoEngine(StagedEngine):
         card: NetworkCard,
         precision: str | None = None,
         peaks: PeakSettings | None = None,
+        device: str = "cpu",
     ) -> None:
         with _unreported():
             import openvino
