@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.models.checkpoint import Network, NetworkCard, load_network
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.training.examples.simulated import SimulatedExamples
 from deepstorm.training.examples.summed_movies import MovieExamples, MovieSource
@@ -96,8 +96,9 @@ def members(folder: Path, network: str, steps: int) -> Iterator[tuple[str, Path]
 
 
 @torch.inference_mode()
-def cross_entropy(network: Network, card: NetworkCard, condition: Condition, batches: int) -> float:
+def cross_entropy(trained: TrainedNetwork, condition: Condition, batches: int) -> float:
     """Return the cross-entropy per emitter of frames that no training saw."""
+    card, network = trained.card, trained.load()
     source = SimulatedExamples(**condition.ranges).prepare(card.scaling, network.upsampling, SEED)
     loss, found = SpikeCrossEntropyLoss(), []
     for index in range(batches):
@@ -109,12 +110,12 @@ def cross_entropy(network: Network, card: NetworkCard, condition: Condition, bat
     return float(np.mean(found))
 
 
-def nmse_of_movies(network: Network, card: NetworkCard, condition: Condition, movies: int) -> float:
+def nmse_of_movies(network: TrainedNetwork, condition: Condition, movies: int) -> float:
     """Return the mean NMSE of whole movies' gathered images, in per cent."""
     examples = MovieExamples(
         frames_per_scene=MOVIE_FRAMES, least_emitters=LEAST_EMITTERS, **condition.ranges
     )
-    source = MovieSource(network, card, examples, (MOVIE_FRAMES,), SEED, "bfloat16")
+    source = MovieSource(network, examples, (MOVIE_FRAMES,), SEED, "bfloat16")
     summed = [source.movie(index, HELD_BACK) for index in range(movies)]
     return float(np.mean([nmse_percent(one.sums[-1, GATHERED], one.truth[-1]) for one in summed]))
 
@@ -129,9 +130,9 @@ def table(networks: dict[str, Path], batches: int, movies: int) -> list[dict[str
             (CONTROL, CONTROL),
             ("specialist", condition.name),
         ):
-            network, card = load_network(networks[name])
-            row[f"{column}, cross-entropy"] = cross_entropy(network, card, condition, batches)
-            row[f"{column}, NMSE"] = nmse_of_movies(network, card, condition, movies)
+            network = TrainedNetwork.open(networks[name])
+            row[f"{column}, cross-entropy"] = cross_entropy(network, condition, batches)
+            row[f"{column}, NMSE"] = nmse_of_movies(network, condition, movies)
         rows.append(row)
     return rows
 

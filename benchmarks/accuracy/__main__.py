@@ -28,8 +28,7 @@ from report import Table
 from deepstorm.api.reconstruct import package_versions
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
-from deepstorm.models.checkpoint import file_checksum
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 
 PARTS: dict[str, Callable[[Run], list[Table]]] = {
     "fig4": published_movie.measure,
@@ -72,7 +71,7 @@ def arguments() -> argparse.Namespace:
 def described(run: Run) -> dict[str, Any]:
     """Return what the figures were measured with."""
     return {
-        "networks": {name: file_checksum(find_network(name)) for name in run.networks},
+        "networks": {name: open_network(name).checksum for name in run.networks},
         "quick": run.quick,
         "versions": package_versions(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

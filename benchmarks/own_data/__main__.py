@@ -23,7 +23,7 @@ from deepstorm.api.reconstruct import package_versions
 from deepstorm.cli.durations import duration_s
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.zoo import find_network
 from deepstorm.paper.dot_sample import Movie, composite_movie, dense_movie, sparse_movie
 from deepstorm.paper.two_networks import Effort, predict, rates, train

@@ -13,8 +13,7 @@ from running import Run, frames_file
 from workers import Worker, WorkerError
 
 from deepstorm.errors import InputError
-from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 
 OURS = "our_worker.py"
 PAPER, DEFAULT = "paper's", "default"
@@ -98,7 +97,7 @@ def entries(run: Run) -> tuple[Entry, ...]:
 
 def _may_be_reduced(run: Run, network: str) -> bool:
     """Tell whether a network's file says how to compute it in 8 bits."""
-    return bool(NetworkFile(find_network(network_of(run, network))).card.activation_ranges)
+    return bool(open_network(network_of(run, network)).card.activation_ranges)
 
 
 def checksums(run: Run) -> dict[str, str]:
@@ -109,7 +108,7 @@ def checksums(run: Run) -> dict[str, str]:
     InputError
         If one cannot be used, or that of the paper's network holds another kind.
     """
-    default, paper = (NetworkFile(find_network(name)) for name in (run.network, run.paper))
+    default, paper = (open_network(name) for name in (run.network, run.paper))
     if (kind := paper.card.network.kind) != PAPERS_KIND:
         raise InputError(
             f"'{run.paper}' holds a network of the kind '{kind}'; "

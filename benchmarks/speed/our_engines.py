@@ -17,8 +17,8 @@ from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.devices import may_have_gpu
-from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.zoo import find_network
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.models.zoo import open_network
 from deepstorm.reconstruction.engines.choice import choose_engine, installed_engines
 from deepstorm.reconstruction.refining import refine
 from deepstorm.reconstruction.streaming import VALUES_PER_BLOCK
@@ -74,13 +74,13 @@ def accelerator() -> str | None:
     return torch.cuda.get_device_name()
 
 
-def build_engine(network: NetworkFile, engine: str, precision: str, device: str) -> Engine:
+def build_engine(network: TrainedNetwork, engine: str, precision: str, device: str) -> Engine:
     """Return a network in one of the runtimes that are available."""
     if engine == "openvino":
         from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(network, network.card, precision)
-    return choose_engine(network, network.card, device, engine)  # type: ignore[arg-type]
+        return OpenVinoEngine(network, precision)
+    return choose_engine(network, device, engine)  # type: ignore[arg-type]
 
 
 class Measured:
@@ -98,7 +98,7 @@ class Measured:
     """
 
     def __init__(self, network: str, engine: str, precision: str, device: str, frames: str) -> None:
-        self._network = NetworkFile(find_network(network))
+        self._network = open_network(network)
         self._card = self._network.card
         counts = np.load(frames)
         instrument = Instrument(*EmccdCamera().noise_line(), SIGMA_PX)
@@ -167,7 +167,7 @@ def _outputs(engine: Engine) -> Callable[[Float32Array], Outputs]:
     return run
 
 
-def _as_written(network: NetworkFile, device: str) -> Callable[[Float32Array], Outputs]:
+def _as_written(network: TrainedNetwork, device: str) -> Callable[[Float32Array], Outputs]:
     """Return what runs the paper's network in PyTorch, one frame at a time, in float32."""
     import torch
     from our_networks import unfolded

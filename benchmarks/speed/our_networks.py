@@ -14,9 +14,10 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from deepstorm.models import native
-from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork, EnlargingConvolution
+from deepstorm.models.network import Network
 from deepstorm.models.scaling import MinMaxScaling
+from deepstorm.models.trained_network import TrainedNetwork
 
 
 def unfolded(network: Network) -> DeepStormNetwork:
@@ -36,13 +37,14 @@ def unfolded(network: Network) -> DeepStormNetwork:
     return written.eval()
 
 
-def export_weights(network: Network, card: NetworkCard, path: Path) -> None:
+def export_weights(trained: TrainedNetwork, path: Path) -> None:
     """Write weights as Keras has them, and the scaling, as ``.npz``.
 
     Arrays ``convolution0`` to ``convolution6`` (y, x, before, after), ``normalization0`` to
     ``normalization6`` (4, after): factor, offset, mean, variance; ``head``; ``mean`` and
     ``standard_deviation`` of the scaling, ``upsampling``, and ``epsilon`` of the normalization.
     """
+    network, card = trained.load(), trained.card
     if not isinstance(network, DeepStormNetwork) or not isinstance(card.scaling, MinMaxScaling):
         raise TypeError(f"'{card.name}' is not a network of the paper's kind, scaled by 'minmax'")
     arrays: dict[str, Any] = {"head": _keras_kernel(network.head)}

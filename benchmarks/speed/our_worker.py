@@ -12,8 +12,7 @@ import numpy as np
 from our_engines import Measured, accelerator, available
 from protocol import Answer, serve
 
-from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 
 
 class Ours:
@@ -27,15 +26,15 @@ class Ours:
         """Write the weights of a network of the paper's kind as Keras has them."""
         from our_networks import export_weights
 
-        file = NetworkFile(find_network(network))
-        export_weights(file.load(), file.card, Path(to))
+        trained = open_network(network)
+        export_weights(trained, Path(to))
         return {}
 
     def arithmetic(self, network: str, side_px: int) -> Answer:
         """Count a network's arithmetic per frame."""
         from our_networks import arithmetic
 
-        return dict(arithmetic(NetworkFile(find_network(network)).load(), side_px))
+        return dict(arithmetic(open_network(network).load(), side_px))
 
     def roof(self, device: str, seconds: float) -> Answer:
         """Measure the fastest matrix products."""

@@ -11,11 +11,13 @@ import deepstorm
 from deepstorm.api import like
 from deepstorm.api.like import Adaptation, train_like
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import NetworkCard, save_network
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import save_network
+from deepstorm.models.refinement import Refiner
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.likeness import LikeSettings
@@ -39,9 +41,9 @@ def frames() -> np.ndarray:
 @pytest.fixture
 def parent(tmp_path: Path) -> Path:
     path = tmp_path / "parent.safetensors"
-    network = SHAPE.build()
+    network = build(SHAPE)
     refinement = RefinementSettings(width=4, half_width=4, quarter_width=4)
-    network.refiner = refinement.build()
+    network.refiner = Refiner(refinement)
     card = NetworkCard(name="parent", network=SHAPE, scaling=PhotonScaling(), refinement=refinement)
     save_network(path, network, card)
     return path
@@ -70,7 +72,7 @@ def test_the_better_network_is_kept(
     assert found.improved is better
     assert stages == ["looking at the movie", "training its refiner", "comparing"]
     assert (found.path.read_bytes() == parent.read_bytes()) is not better
-    card = NetworkFile(found.path).card
+    card = TrainedNetwork.open(found.path).card
     assert card.refinement is not None
     assert ("refinement" in card.training) is better
     assert found.record["sigma_px"]["value"] == pytest.approx(1.1, abs=0.2)
@@ -169,7 +171,7 @@ def test_all_of_it_can_begin_anew(
     )
     assert "training the network" in stages
     assert not (tmp_path / "runs" / like.STRUCTURES_NAME).exists()
-    new = NetworkFile(tmp_path / "runs" / "network" / "best.safetensors").card
+    new = TrainedNetwork.open(tmp_path / "runs" / "network" / "best.safetensors").card
     assert new.training["settings"]["start_from"] is None
     low, high = new.validity["sigma_px"]
     assert low < 1.1 < high

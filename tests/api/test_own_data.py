@@ -16,9 +16,11 @@ from deepstorm.evaluation.matching import match_emitters
 from deepstorm.io.images import write_image
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.psf_images import write_psf
-from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
+from deepstorm.models.refinement import Refiner
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import ScmosCamera
@@ -155,14 +157,14 @@ def test_settings_from_scratch(files: tuple[Path, Path, Simulation]) -> None:
 def test_sides_are_what_the_network_takes(files: tuple[Path, Path, Simulation]) -> None:
     for name in ("native", "paper", None):
         settings = own_settings(name, sparse=files[0])
-        assert settings.examples.side_px % settings.network.build().divisor == 0
+        assert settings.examples.side_px % build(settings.network).divisor == 0
 
 
 def start(folder: Path) -> Path:
     """Write a network with a refiner, to go on from."""
     torch.manual_seed(1)
-    module = TINY.build()
-    module.refiner = SMALL.build()
+    module = build(TINY)
+    module.refiner = Refiner(SMALL)
     card = NetworkCard(name="start", network=TINY, scaling=PhotonScaling(), refinement=SMALL)
     save_network(folder / "start.safetensors", module, card)
     return folder / "start.safetensors"

@@ -14,10 +14,10 @@ from deepstorm.api.reconstruct import check_validity, reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
+from deepstorm.files import file_checksum
 from deepstorm.io.images import read_image
 from deepstorm.io.movies.selection import Region
 from deepstorm.io.tables.localizations import read_localizations
-from deepstorm.models.checkpoint import file_checksum
 from deepstorm.models.zoo import find_network
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.simulation.simulator import SimulationSettings

@@ -10,7 +10,7 @@ from deepstorm.api.simulate import simulate
 from deepstorm.api.train import train, training_settings
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import load_network
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.course.loss_log import Progress
@@ -61,7 +61,7 @@ def test_a_recipe_becomes_a_network(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_a_trained_network_says_how_it_is_computed_in_8_bits(recipe: Path, tmp_path: Path) -> None:
-    card = NetworkFile(train(recipe, tmp_path / "run")).card
+    card = TrainedNetwork.open(train(recipe, tmp_path / "run")).card
     assert len(card.activation_ranges) > 4
     assert max(card.activation_ranges) > 0
 

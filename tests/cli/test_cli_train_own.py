@@ -13,8 +13,10 @@ import pytest
 import deepstorm.api.like
 from deepstorm.api.simulate import simulate
 from deepstorm.io.tables.localizations import read_localizations, write_localizations
-from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import ScmosCamera
@@ -108,7 +110,7 @@ def test_each_way_makes_a_network(words: tuple[str, ...], run: Run, here: Path) 
 def test_a_training_that_did_not_help_is_said(run: Run, here: Path) -> None:
     save_network(
         here / "start.safetensors",
-        TINY.build(),
+        build(TINY),
         NetworkCard(name="start", network=TINY, scaling=PhotonScaling()),
     )
     recipe = (here / "composites.toml").read_text()

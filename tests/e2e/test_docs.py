@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 import deepstorm
 from deepstorm.cli.app import app
 from deepstorm.config import Settings, read_settings
+from deepstorm.models.building import build
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.network import TrainingSettings
 
@@ -70,7 +71,7 @@ def test_settings_can_be_used(block: str, tmp_path: Path) -> None:
         assert movie.frames is not None
         assert movie.frames.shape == (2, settings.height_px, settings.width_px)
     if isinstance(settings, TrainingSettings):
-        assert settings.examples.side_px % settings.network.build().divisor == 0
+        assert settings.examples.side_px % build(settings.network).divisor == 0
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)

@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.network import Network
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.fitting import in_detected_photons
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.run import Progress
@@ -71,7 +73,7 @@ def test_the_calibration_is_told_before_the_first_block(
 ) -> None:
     told: list[object] = []
     card = native_card.model_copy(update={"validity": {"sigma_px": (0.8, 2.2)}})
-    result = Reconstructor(native_network, card, "cpu").reconstruct(
+    result = Reconstructor(TrainedNetwork.of(native_network, card), "cpu").reconstruct(
         Frames(),
         120.0,
         known=KnownValues(sigma_px=0.3, adu_per_electron=1.0),

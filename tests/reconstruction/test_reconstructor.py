@@ -10,9 +10,10 @@ from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import ArrayMovie
-from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming, sums
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
@@ -46,7 +47,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, card, device, engine: TorchEngine(network, card),
+        lambda network, device, engine: TorchEngine(network),
     )
 
 
@@ -58,12 +59,12 @@ def light_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def native(native_network: NativeNetwork, native_card: NetworkCard) -> Reconstructor:
-    return Reconstructor(native_network, native_card)
+    return Reconstructor(TrainedNetwork.of(native_network, native_card))
 
 
 @pytest.fixture
 def paper(paper_network: DeepStormNetwork, paper_card: NetworkCard) -> Reconstructor:
-    return Reconstructor(paper_network, paper_card)
+    return Reconstructor(TrainedNetwork.of(paper_network, paper_card))
 
 
 def image_of(reconstructor: Reconstructor, movie: Counts) -> npt.NDArray[np.float32]:
@@ -152,7 +153,8 @@ def test_the_same_movie_gives_the_same_bits(
 ) -> None:
     movie = draw_movie((4, 25, 18))
     (first, tables), (second, other_tables) = (
-        localized(Reconstructor(native_network, native_card), movie.copy()) for _ in range(2)
+        localized(Reconstructor(TrainedNetwork.of(native_network, native_card)), movie.copy())
+        for _ in range(2)
     )
     assert first.image.tobytes() == second.image.tobytes()
     assert tables[0].x_nm.tobytes() == other_tables[0].x_nm.tobytes()
@@ -163,8 +165,8 @@ def test_a_coarser_image_sums_pixels(
     native_network: NativeNetwork, native_card: NetworkCard, upsampling: int
 ) -> None:
     movie = draw_movie((3, 11, 18))
-    fine = image_of(Reconstructor(native_network, native_card), movie)
-    coarse = Reconstructor(native_network, native_card, upsampling=upsampling)
+    fine = image_of(Reconstructor(TrainedNetwork.of(native_network, native_card)), movie)
+    coarse = Reconstructor(TrainedNetwork.of(native_network, native_card), upsampling=upsampling)
     result = coarse.reconstruct(ArrayMovie(movie), PIXEL_NM)
     step = 8 // upsampling
     sums = fine.reshape(11 * upsampling, step, 18 * upsampling, step).sum(axis=(1, 3))
@@ -179,7 +181,7 @@ def test_an_upsampling_that_the_network_cannot_give_is_refused(
     native_network: NativeNetwork, native_card: NetworkCard, upsampling: int
 ) -> None:
     with pytest.raises(InputError, match=f"'tiny' gives 8 × 8 .* upsampling of {upsampling} "):
-        Reconstructor(native_network, native_card, upsampling=upsampling)
+        Reconstructor(TrainedNetwork.of(native_network, native_card), upsampling=upsampling)
 
 
 @pytest.mark.parametrize(
@@ -379,11 +381,11 @@ def test_the_device_reaches_the_engine(
 ) -> None:
     asked = []
 
-    def choose(network: Network, card: NetworkCard, device: str, engine: str) -> TorchEngine:
+    def choose(network: TrainedNetwork, device: str, engine: str) -> TorchEngine:
         asked.append(device)
-        return TorchEngine(network, card)
+        return TorchEngine(network)
 
     monkeypatch.setattr(predictor, "choose_engine", choose)
-    Reconstructor(native_network, native_card)
-    Reconstructor(native_network, native_card, "cpu")
+    Reconstructor(TrainedNetwork.of(native_network, native_card))
+    Reconstructor(TrainedNetwork.of(native_network, native_card), "cpu")
     assert asked == ["auto", "cpu"]

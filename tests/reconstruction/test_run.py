@@ -10,10 +10,12 @@ import pytest
 
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import ArrayMovie
-from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.architectures import RefinementSettings
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.refinement import Refiner
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
@@ -31,7 +33,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, card, device, engine: TorchEngine(network, card),
+        lambda network, device, engine: TorchEngine(network),
     )
 
 
@@ -60,10 +62,10 @@ def refined(
 ) -> Reconstructor:
     """Return a network with a refiner that moves emitters at once, without training."""
     shape = RefinementSettings(width=4, half_width=4, quarter_width=4)
-    network.refiner = shape.build().eval()
+    network.refiner = Refiner(shape).eval()
     network.refiner.head.weight.data *= 60
     described = card.model_copy(update={"refinement": shape})
-    return Reconstructor(network, described, upsampling=upsampling)
+    return Reconstructor(TrainedNetwork.of(network, described), upsampling=upsampling)
 
 
 @pytest.mark.parametrize("size", [(150, 90), (90, 215)])
@@ -95,10 +97,10 @@ def test_light_is_measured_over_all_pieces_at_once(
     paper_network: DeepStormNetwork, paper_card: NetworkCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = draw_movie((2, 30, 24))
-    reconstructor = Reconstructor(paper_network, paper_card)
+    reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card))
     _, _, table = localized(reconstructor, movie)
     monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 20) ** 2)
-    assert len(predictor.Predictor(paper_network, paper_card).pieces(30, 24)) > 1
+    assert len(predictor.Predictor(TrainedNetwork.of(paper_network, paper_card)).pieces(30, 24)) > 1
     _, _, other = localized(reconstructor, movie)
     assert table.photons is not None
     assert other.photons is not None
@@ -111,7 +113,7 @@ def test_progress_rises_over_pieces(
 ) -> None:
     monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 20) ** 2)
     seen: list[Progress] = []
-    reconstructor = Reconstructor(paper_network, paper_card)
+    reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card))
     result = reconstructor.reconstruct(
         ArrayMovie(draw_movie((3, 30, 24))), PIXEL_NM, on_progress=seen.append
     )
@@ -127,7 +129,7 @@ def test_windows_are_images_of_their_frames(
 ) -> None:
     """The paper's network scales each frame by itself, so a part of a movie is as in the whole."""
     movie = draw_movie((11, 16, 13))
-    reconstructor = Reconstructor(paper_network, paper_card)
+    reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card))
     windows, images = Windows(frames, step), []
     result = reconstructor.reconstruct(
         ArrayMovie(movie), PIXEL_NM, windows=windows, on_window=images.append
@@ -160,7 +162,7 @@ def test_a_window_keeps_its_emitters_when_refined(
 def test_windows_that_do_not_suit_a_movie_are_refused(
     paper_network: DeepStormNetwork, paper_card: NetworkCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reconstructor = Reconstructor(paper_network, paper_card)
+    reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card))
     movie = ArrayMovie(draw_movie((3, 30, 24)))
     with pytest.raises(InputError, match="fewer than a window of 4"):
         reconstructor.reconstruct(movie, PIXEL_NM, windows=Windows(4, 4))

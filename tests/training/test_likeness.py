@@ -9,9 +9,8 @@ import pytest
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.calibration.inspection import Conditions, inspect_frames
 from deepstorm.errors import InputError
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.network_file import NetworkCard
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Estimate

@@ -13,10 +13,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
-from deepstorm.models.deepstorm import DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import (
+    DeepStormNetworkSettings,
+    NativeNetworkSettings,
+    RefinementSettings,
+)
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 from deepstorm.training.course.folder import BEST_NAME, STATE_NAME
@@ -57,7 +61,7 @@ def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network whose output varies, as that of a trained one does."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = NETWORK.build()
+        network = build(NETWORK)
         nn.init.normal_(network.head.weight, std=0.5)
     path = tmp_path_factory.mktemp("network") / "parent.safetensors"
     save_network(path, network, CARD)
@@ -301,7 +305,7 @@ def test_frames_that_the_network_does_not_take_are_refused(
     paper = DeepStormNetworkSettings(upsampling=1)
     path = tmp_path / "paper.safetensors"
     card = NetworkCard(name="paper", network=paper, scaling=MinMaxScaling())
-    save_network(path, paper.build(), card)
+    save_network(path, build(paper), card)
     with pytest.raises(InputError, match=r"sides of 12 pixels, the network takes multiples of 8"):
         trainer(settings.model_copy(update={"network": str(path)}), tmp_path)
 
@@ -312,7 +316,7 @@ def test_the_papers_network_can_be_refined(settings: RefinementTraining, tmp_pat
     card = NetworkCard(name="paper", network=paper, scaling=MinMaxScaling())
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_network(path, paper.build(), card)
+        save_network(path, build(paper), card)
     chosen = settings.model_copy(update={"network": str(path), "steps": 1})
     assert load_network(trainer(chosen, tmp_path / "run").run())[1].refinement is not None
 

@@ -14,9 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from deepstorm.errors import InputError
+from deepstorm.models.architectures import DeepStormNetworkSettings, NativeNetworkSettings
 from deepstorm.models.checkpoint import load_network
-from deepstorm.models.deepstorm import DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.course.folder import BEST_NAME, STATE_NAME, save_state

@@ -7,8 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from deepstorm.errors import InputError
-from deepstorm.models.deepstorm import DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import DeepStormNetworkSettings, NativeNetworkSettings
 from deepstorm.models.scaling import Scaling
 from deepstorm.training.course.folder import STATE_NAME
 from deepstorm.training.course.schedules import CosineSchedule

@@ -11,9 +11,15 @@ from safetensors.torch import load_file
 
 from deepstorm.config import validated
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import Network, NetworkCard, NetworkSettings, save_network
-from deepstorm.models.deepstorm import DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import (
+    DeepStormNetworkSettings,
+    NativeNetworkSettings,
+    NetworkSettings,
+)
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import save_network
+from deepstorm.models.network import Network
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 from deepstorm.models.zoo import embedded_cards, find_network
 from deepstorm.training.examples.simulated import SimulatedExamples
@@ -35,7 +41,7 @@ def save_trained(path: Path, settings: NetworkSettings, seed: int = 5) -> Networ
     """Write a network that sees something, and return it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = settings.build().eval()
+        network = build(settings).eval()
         torch.nn.init.normal_(network.head.weight)
     scaling = PhotonScaling() if network.channels == 3 else MinMaxScaling()
     card = NetworkCard(name="trained", network=settings, scaling=scaling)
@@ -184,7 +190,7 @@ def test_a_network_takes_the_channels_that_its_scaling_gives(
         "a recipe",
     )
     with torch.device("meta"):
-        assert settings.network.build().channels == settings.scaling.channels
+        assert build(settings.network).channels == settings.scaling.channels
 
 
 @pytest.mark.parametrize(

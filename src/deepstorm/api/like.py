@@ -28,9 +28,10 @@ from deepstorm.io.images import write_image
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.models.devices import DeviceName
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM, NetworkFile
 from deepstorm.models.scaling import AnyFrames
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.streaming import sample_frames
@@ -158,6 +159,7 @@ def train_like(
     """
     chosen = settings or LikeSettings()
     home, source = Path(folder), find_network(network)
+    initial = TrainedNetwork.open(source)
     check_places(home, output, overwrite=overwrite)
     check_resumable(home, resume=resume, parts=(NETWORK_FOLDER, REFINER_FOLDER))
     # It may be that only one of two trainings has begun.
@@ -169,9 +171,9 @@ def train_like(
         sample = sample_frames(selected)
         given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
         conditions = _conditions(sample, given, selected.name)
-        _take_folder(home, _subject(sample, pixel_nm, source), anew=resume is False)
-        examples = _examples(chosen, conditions, home, selected, pixel_nm, source)
-    card, tuned = NetworkFile(source).card, source
+        _take_folder(home, _subject(sample, pixel_nm, initial), anew=resume is False)
+        examples = _examples(chosen, conditions, home, selected, pixel_nm, initial)
+    card, tuned = initial.card, source
     if chosen.trains_network:
         on_stage("training the network")
         of_network = chosen.network_training(conditions, card, str(source))
@@ -180,7 +182,9 @@ def train_like(
     of_refiner = chosen.refiner_training(examples, card, str(tuned), str(source))
     best = train(of_refiner, home / REFINER_FOLDER, on_movie=on_movie, **course)
     on_stage("comparing")
-    before, after = (_scores(file, examples, chosen) for file in (source, best))
+    before, after = (
+        _scores(each, examples, chosen) for each in (initial, TrainedNetwork.open(best))
+    )
     path = home / RESULT_NAME if output is None else Path(output)
     found = Adaptation(path, before, after, calibration_record(conditions.calibration))
     with written_whole(path, overwrite=overwrite or output is None) as partial:
@@ -199,12 +203,12 @@ def _conditions(sample: AnyFrames, known: KnownValues, name: str) -> Conditions:
     return conditions
 
 
-def _subject(sample: AnyFrames, pixel_nm: float, network: Path) -> dict[str, Any]:
+def _subject(sample: AnyFrames, pixel_nm: float, network: TrainedNetwork) -> dict[str, Any]:
     """Return what a folder is for: the movie, its pixel size, and the network from before."""
     return {
         "frames_sha256": hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest(),
         "pixel_size_nm": pixel_nm,
-        "network_sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
+        "network_sha256": network.checksum,
     }
 
 
@@ -236,15 +240,14 @@ def _examples(
     home: Path,
     movie: Movie,
     pixel_nm: float,
-    network: Path,
+    network: TrainedNetwork,
 ) -> MovieExamples:
     """Return the simulated movies' conditions, with the measured one's structures if wanted."""
     if settings.structures == "any":
         return settings.examples(conditions, None)
     path = home / STRUCTURES_NAME
     if not path.exists():
-        file = NetworkFile(network)
-        result = Reconstructor(file, file.card).reconstruct(movie, pixel_nm)
+        result = Reconstructor(network).reconstruct(movie, pixel_nm)
         write_image(path, result.image, result.pixel_size_nm)
     image, image_nm = image_with_size(path)
     # Scenes are drawn in camera pixels of a nominal size.
@@ -252,10 +255,11 @@ def _examples(
     return settings.examples(conditions, str(path)).with_structures(image, scaled_nm)
 
 
-def _scores(network: Path, examples: MovieExamples, settings: LikeSettings) -> Float64Array:
+def _scores(
+    network: TrainedNetwork, examples: MovieExamples, settings: LikeSettings
+) -> Float64Array:
     """Return the NMSE of simulated movies, told nothing but their pixel size."""
-    file = NetworkFile(network)
-    reconstructor = Reconstructor(file, file.card)
+    reconstructor = Reconstructor(network)
     scores = []
     for index in range(settings.compared_movies):
         rng = np.random.default_rng([settings.seed, COMPARED_STREAM, index])

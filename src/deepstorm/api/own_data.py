@@ -18,7 +18,8 @@ from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.movies.opening import open_movie
-from deepstorm.models.checkpoint import Network, load_network
+from deepstorm.models.network import Network
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.training.course.distributed import is_first_process
 from deepstorm.training.course.folder import RESULT_NAME, initial_network
 from deepstorm.training.course.loss_log import Progress
@@ -232,7 +233,7 @@ def train_on_own(
         initial = initial_network(home, settings.start_from)
         same = settings.model_copy(update={"start_from": str(initial)})
         before = held_back_loss(Trainer(same, source, home, resume=False).network, source, same)
-    after = held_back_loss(load_network(best)[0], source, settings)
+    after = held_back_loss(TrainedNetwork.open(best).load(), source, settings)
     path = home / RESULT_NAME if output is None else Path(output)
     composites = source.figures() if isinstance(source, CompositeSource) else None
     result = OwnTraining(path, before, after, composites)
@@ -249,7 +250,7 @@ def held_back_loss(network: Network, source: ExampleSource, settings: TrainingSe
 
     Parameters
     ----------
-    network : NativeNetwork or DeepStormNetwork
+    network : Network
     source : ExampleSource
         Of frames that are scaled as the network takes them.
     settings : TrainingSettings

@@ -176,14 +176,13 @@ def _open_network(
     engine: EngineName,
 ) -> tuple[Reconstructor, dict[str, str]]:
     """Load a network that fits the pixel size; return it ready to run, and what to record of it."""
-    from deepstorm.models.network_file import NetworkFile
-    from deepstorm.models.zoo import find_network
+    from deepstorm.models.zoo import open_network
     from deepstorm.reconstruction.reconstructor import Reconstructor
 
-    file = NetworkFile(find_network(network))
-    check_validity(file.card.name, file.card.validity, pixel_nm)
-    record = {"name": file.card.name, "sha256": file.checksum}
-    return Reconstructor(file, file.card, device, upsampling, engine), record
+    opened = open_network(network)
+    check_validity(opened.name, opened.card.validity, pixel_nm)
+    record = {"name": opened.name, "sha256": opened.checksum}
+    return Reconstructor(opened, device, upsampling, engine), record
 
 
 def _settings_record(

@@ -15,9 +15,9 @@ from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, check_writable, written_whole
-from deepstorm.models.checkpoint import save_network, with_refiner_of
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
 from deepstorm.training.course.distributed import Team, joined_team
@@ -206,11 +206,14 @@ def train(
 
 def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
     """Give the best network the refiner of the one that it started from, if that has one."""
-    if start_from is None or not best.is_file() or NetworkFile(best).card.refinement is not None:
+    if start_from is None or not best.is_file():
         return
-    source = initial_network(home, start_from)
-    if NetworkFile(source).card.refinement is not None:
-        save_network(best, *with_refiner_of(best, source), overwrite=True)
+    trained = TrainedNetwork.open(best)
+    if trained.card.refinement is not None:
+        return
+    joined = trained.with_refiner_of(TrainedNetwork.open(initial_network(home, start_from)))
+    if joined is not trained:
+        save_network(best, joined.load(), joined.card, overwrite=True)
 
 
 def _check_start(home: Path, settings: AnyTraining) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.detection import DetectionRates
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.zoo import find_network
 from deepstorm.paper.context import Context
 from deepstorm.paper.dot_sample import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deepstorm.api.reconstruct import package_versions
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import file_checksum
-from deepstorm.models.zoo import find_network
+from deepstorm.files import file_checksum
+from deepstorm.models.zoo import open_network
 from deepstorm.paper.claims import compared
 from deepstorm.paper.context import Context, Part
 from deepstorm.paper.findings import Finding
@@ -93,7 +93,7 @@ def made_with(part: Part, context: Context) -> Key:
     key: Key = {
         "settings": part.settings(context.quick).model_dump(mode="json"),
         "quick": context.quick,
-        "networks": {name: file_checksum(find_network(name)) for name in context.networks},
+        "networks": {name: open_network(name).checksum for name in context.networks},
         "original": str(context.original) if context.original is not None else None,
         "data": {name: file_checksum(path) for name, path in files.items() if path is not None},
         "versions": package_versions(),

@@ -11,8 +11,7 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 from deepstorm.paper.context import Context, short_name
 from deepstorm.paper.drawing import CurvePanel, Line, drawn
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
@@ -148,7 +147,7 @@ def _mean(scores: list[Score], name: str) -> Measured:
 def _trained_table(context: Context) -> Table:
     rows: list[Row] = []
     for network in context.networks:
-        validity = NetworkFile(find_network(network)).card.validity
+        validity = open_network(network).card.validity
         row: Row = {"network": short_name(network)}
         row.update((name, f"{low:.3g} to {high:.3g}") for name, (low, high) in validity.items())
         rows.append(row)

@@ -13,9 +13,9 @@ import torch
 from deepstorm.api.train import train as run
 from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.detection import DetectionRates, detection_rates
-from deepstorm.models.checkpoint import load_network
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import FittedScaling, PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.paper.dot_sample import (
     BATCH,
     PIXEL_NM,
@@ -156,7 +156,8 @@ def predict(
     network: Path, movie: Movie, instrument: Instrument
 ) -> tuple[Float32Array, Localizations]:
     """Return what is expected per super-resolution pixel of the first frame, and all peaks."""
-    module, card = load_network(network)
+    trained = TrainedNetwork.open(network)
+    module, card = trained.load(), trained.card
     fitted = card.scaling.fit(movie.frames, instrument)
     pixel_nm = movie.pixel_size_nm / card.network.upsampling
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.models.devices import DeviceName
-from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.engines.choice import EngineName
 from deepstorm.reconstruction.fitting import FittedMovie, fit_movie
 from deepstorm.reconstruction.predictor import Predictor
@@ -21,17 +20,13 @@ from deepstorm.reconstruction.streaming import Frames, sample_frames
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Calibration, Reconstruction
 
-if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
-
 
 class Reconstructor:
     """A network ready to turn movies into images.
 
     Parameters
     ----------
-    network : Network or NetworkFile
-    card : NetworkCard
+    network : TrainedNetwork
     device, engine : str
         See :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     upsampling : int, optional
@@ -46,14 +41,13 @@ class Reconstructor:
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         device: DeviceName = "auto",
         upsampling: int | None = None,
         engine: EngineName = "auto",
     ) -> None:
-        self.card = card
-        self._predictor = Predictor(network, card, device, upsampling, engine)
+        self.card = network.card
+        self._predictor = Predictor(network, device, upsampling, engine)
 
     @property
     def upsampling(self) -> int:

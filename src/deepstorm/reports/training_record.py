@@ -14,8 +14,8 @@ from scipy import ndimage
 from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.models.checkpoint import load_network
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM
+from deepstorm.models.card import NOMINAL_PIXEL_NM
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reports.curves import draw_losses
 from deepstorm.reports.training import Findings, ShownExample, Standing, write_report
@@ -100,13 +100,15 @@ class TrainingRecord:
 
     def _findings(self, best: Path) -> tuple[Findings, Mapping[str, tuple[float, float]]]:
         """Score the best network on held-back examples; return that, and what it is valid for."""
-        network, card = load_network(best)
+        trained = TrainedNetwork.open(best)
+        card = trained.card
         if self._source is None:
             return Findings(), card.validity
         if self._held_back is None:
             batch = self._source.batch(0, VALIDATION)
             self._held_back = Batch(batch.frames[:SCORED], batch.spikes[:SCORED])
         with torch.no_grad():
+            network = trained.load()
             expected = network.expected_emitters(torch.from_numpy(self._held_back.frames)).numpy()
         return compared(self._held_back, expected, card.network.upsampling), card.validity
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from deepstorm.calibration.inspection import Conditions
 from deepstorm.config import Settings, validated
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM, NetworkCard
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import RefinementSettings
+from deepstorm.models.card import NOMINAL_PIXEL_NM, NetworkCard
 from deepstorm.structures import Estimate
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.simulated import Range, SimulatedExamples

@@ -15,19 +15,15 @@ from torch.nn import functional
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import (
-    Network,
-    NetworkCard,
-    NetworkSettings,
-    check_channels,
-    load_network,
-    save_network,
-)
+from deepstorm.models.architectures import NativeNetworkSettings, NetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard, check_channels
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.network import Network
 from deepstorm.models.rendering import ConcentratedRendering, Rendering
 from deepstorm.models.scaling import PhotonScaling, Scaling
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 from deepstorm.training.course.ahead import ExamplesAhead
 from deepstorm.training.course.distributed import ALONE, Team
 from deepstorm.training.course.folder import BEST_NAME, STATE_NAME, best_network, restore
@@ -301,7 +297,7 @@ def _new_network(settings: TrainingSettings, *, started: bool) -> Network:
     A training that has started takes its weights from its state, wherever it once started from.
     """
     with seeded(settings.seed):
-        network = settings.network.build()
+        network = build(settings.network)
     if settings.start_from is not None and not started:
         _start_from(network, settings.start_from)
     return network
@@ -310,7 +306,7 @@ def _new_network(settings: TrainingSettings, *, started: bool) -> Network:
 @torch.no_grad()
 def _start_from(network: Network, name_or_path: str) -> None:
     """Copy the weights of a trained network; input channels that it lacks have no effect yet."""
-    trained = load_network(find_network(name_or_path))[0].state_dict()
+    trained = open_network(name_or_path).load().state_dict()
     weights = network.state_dict()
     for name, tensor in weights.items():
         given = trained.get(name, torch.empty(0))

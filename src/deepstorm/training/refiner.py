@@ -19,10 +19,12 @@ from torch import Tensor
 
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import load_network, save_network
+from deepstorm.models.architectures import RefinementSettings
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
-from deepstorm.models.refinement import RefinementSettings, Refiner
-from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
+from deepstorm.models.refinement import Refiner
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.models.zoo import DEFAULT_NETWORK, open_network
 from deepstorm.training.course.folder import (
     BEST_NAME,
     MOVIES_FOLDER,
@@ -179,13 +181,14 @@ class RefinementTrainer:
         self.settings = settings
         self.folder = folder
         self.device = find_device(device)
-        network, self.card = load_network(find_network(settings.network))
-        network.refiner = None
-        self.network = network.to(self.device)
+        trained = open_network(settings.network)
+        self.card = trained.card
+        self.network = trained.load()
+        self.network.refiner = None
+        self.network.to(self.device)
         self._check_sides()
         self.source = MovieSource(
-            self.network,
-            self.card,
+            TrainedNetwork.of(self.network, self.card),
             settings.examples,
             settings.lengths,
             settings.seed,
@@ -383,10 +386,10 @@ def _new_refiner(settings: RefinementTraining, *, started: bool) -> Refiner:
 
     A training that has started takes its weights from its state, wherever it once started from.
     """
-    refiner = settings.refinement.build()
+    refiner = Refiner(settings.refinement)
     if settings.start_from is None or started:
         return refiner
-    given = load_network(find_network(settings.start_from))[0].refiner
+    given = open_network(settings.start_from).load().refiner
     if given is None:
         raise InputError(
             f"the network '{settings.start_from}' has no refiner to start from; leave "

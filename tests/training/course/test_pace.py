@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import Scaling
 from deepstorm.training.course.folder import STATE_NAME
 from deepstorm.training.course.loss_log import Progress

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from deepstorm.errors import InputError
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling
 from deepstorm.training.course.folder import STATE_NAME
 from deepstorm.training.course.state import History, State, read_state, write_state

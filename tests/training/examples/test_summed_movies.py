@@ -11,10 +11,13 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import NetworkCard
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.native import NativeNetwork
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.simulation.scenes import FilamentScene
 from deepstorm.training.examples import summed_movies as module
 from deepstorm.training.examples.protocol import TRAINING, VALIDATION
@@ -37,7 +40,7 @@ EXAMPLES = MovieExamples(patch_px=12, frames_per_scene=5, least_emitters=10)
 def network() -> NativeNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        built = NETWORK.build()
+        built = build(NETWORK)
         nn.init.normal_(built.head.weight, std=0.5)
     return built.eval()
 
@@ -45,7 +48,7 @@ def network() -> NativeNetwork:
 def source(
     network: NativeNetwork, examples: MovieExamples = EXAMPLES, precision: str = "float32"
 ) -> MovieSource:
-    return MovieSource(network, CARD, examples, (2, 5), 7, precision)
+    return MovieSource(TrainedNetwork.of(network, CARD), examples, (2, 5), 7, precision)
 
 
 def test_sums_are_those_of_the_networks_answers_over_the_first_frames(

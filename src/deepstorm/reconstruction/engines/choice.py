@@ -10,8 +10,7 @@ from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.models.devices import DeviceName, check_device_name, find_device, may_have_gpu
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
-    from deepstorm.models.network_file import NetworkCard, NetworkFile
+    from deepstorm.models.trained_network import TrainedNetwork
     from deepstorm.reconstruction.emitters.peaks import PeakSettings
     from deepstorm.reconstruction.engines.protocol import Engine
 
@@ -48,8 +47,7 @@ EngineName = str
 
 
 def choose_engine(
-    network: Network | NetworkFile,
-    card: NetworkCard,
+    network: TrainedNetwork,
     device: DeviceName = "auto",
     engine: EngineName = "auto",
     peaks: PeakSettings | None = None,
@@ -58,9 +56,8 @@ def choose_engine(
 
     Parameters
     ----------
-    network : Network or NetworkFile
-        Of a file, the weights are read only if the runtime has not kept a form of its own.
-    card : NetworkCard
+    network : TrainedNetwork
+        Its weights are read only if the runtime has not kept a form of its own.
     device : str
         ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where the engine knows one that is there.
     engine : str
@@ -76,9 +73,8 @@ def choose_engine(
     """
     check_device_name(device)
     _check(engine, device)
-    if engine == "auto":
-        engine, device = _fastest(device)
-    made: Engine = resolve_name(ENGINES[engine].engine)(network, card, device=device, peaks=peaks)
+    name, place = _fastest(device) if engine == "auto" else (engine, device)
+    made: Engine = resolve_name(ENGINES[name].engine)(network, device=place, peaks=peaks)
     return made
 
 
@@ -106,9 +102,10 @@ def _check(engine: str, device: str) -> None:
         )
 
 
-def _fastest(device: DeviceName) -> tuple[EngineName, DeviceName]:
+def _fastest(device: DeviceName) -> tuple[EngineName, str]:
     """Return which engine is the fastest on a device, and the device itself."""
     on_cpu = device == "cpu" or (device == "auto" and not may_have_gpu())
-    if not on_cpu and find_device(device).type != "cpu":
-        return "torch", device
-    return ("openvino" if "openvino" in installed_engines() else "torch"), "cpu"
+    found = "cpu" if on_cpu else find_device(device).type
+    if found == "cpu" and "openvino" in installed_engines():
+        return "openvino", found
+    return "torch", found

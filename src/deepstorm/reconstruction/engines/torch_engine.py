@@ -14,8 +14,7 @@ from deepstorm.reconstruction.engines import stages
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
-    from deepstorm.models.network_file import NetworkCard, NetworkFile
+    from deepstorm.models.trained_network import TrainedNetwork
 
 
 class TorchEngine(StagedEngine):
@@ -28,9 +27,8 @@ class TorchEngine(StagedEngine):
 
     Parameters
     ----------
-    network : Network or NetworkFile
-        A network in memory is moved to the device.
-    card : NetworkCard
+    network : TrainedNetwork
+        One in memory is moved to the device.
     device : str
         ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where there is one.
     peaks : PeakSettings, optional
@@ -46,8 +44,7 @@ class TorchEngine(StagedEngine):
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         device: str = "cpu",
         peaks: PeakSettings | None = None,
     ) -> None:
@@ -56,8 +53,8 @@ class TorchEngine(StagedEngine):
             self.pixels_per_call = 128 * 128
         else:
             self.pixels_per_call, self.values_per_strip = 512 * 512, 2**30
-        loaded = stages.with_weights(network)
-        extras = card.rendering, peaks or PeakSettings()
+        loaded = network.load()
+        extras = network.card.rendering, peaks or PeakSettings()
         modules = stages.modules(loaded, *extras)
         programs: dict[StageName, Program] = {
             name: _Exact(module.to(self.device)) for name, module in modules.items()

@@ -29,7 +29,7 @@ from pydantic import Field, model_validator
 from deepstorm.arrays import Float32Array, Int64Array, IntArray
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM
+from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.models.scaling import FittedScaling, Scaling
 from deepstorm.training.examples.protocol import TRAINING, Batch
 from deepstorm.training.examples.sparse_frames import Material, SparseFrames, prepare_material

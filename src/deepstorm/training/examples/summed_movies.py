@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from torch import Tensor
 from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.refinement import SUMS
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.scenes import FilamentScene, Scene
 from deepstorm.simulation.simulator import SimulatedMovie, simulate_movie
@@ -191,10 +190,8 @@ class MovieSource:
 
     Parameters
     ----------
-    network : Network
-        In evaluation mode; used where it is.
-    card : NetworkCard
-        Says how frames are scaled for it and rendered.
+    network : TrainedNetwork
+        One in memory is used where it is.
     examples : MovieExamples
     lengths : sequence of int
         Numbers of frames over which sums are taken, ascending.
@@ -205,20 +202,19 @@ class MovieSource:
 
     def __init__(
         self,
-        network: Network,
-        card: NetworkCard,
+        network: TrainedNetwork,
         examples: MovieExamples,
         lengths: Sequence[int],
         seed: int,
         precision: str,
     ) -> None:
-        self._network = network
-        self._card = card
+        self._network = network.load()
+        self._card = network.card
         self._examples = examples
         self._lengths = tuple(lengths)
         self._seed = seed
         self._reduced = precision == "bfloat16"
-        self._device = next(network.parameters()).device
+        self._device = next(self._network.parameters()).device
         self.origin = self._origin()
 
     def movie(self, index: int, stream: int) -> SummedMovie:
@@ -232,12 +228,8 @@ class MovieSource:
 
     def _origin(self) -> str:
         """Return what decides the movies, as text: those of another origin are others."""
-        weights = hashlib.sha256()
-        for name, tensor in self._network.state_dict().items():
-            weights.update(name.encode())
-            weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         decisive = {
-            "weights": weights.hexdigest(),
+            "weights": self._network.weights_checksum(),
             "card": self._card.model_dump(mode="json", include={"network", "scaling", "rendering"}),
             "examples": self._examples.model_dump(mode="json"),
             "lengths": list(self._lengths),

@@ -1,31 +1,24 @@
-"""A trained network as one safetensors file: what is known of it without reading its weights.
+"""What is known of a trained network besides its weights, and how that is kept in its file.
 
-Nothing here needs PyTorch, so that a network can be listed, and run by another runtime that has
-kept a form of its own, without it.
+Nothing here needs PyTorch.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
 from safetensors import SafetensorError, safe_open
 
-from deepstorm.arrays import PathLike
 from deepstorm.config import Settings, validated
 from deepstorm.errors import InputError
 from deepstorm.models.architectures import NetworkSettings, RefinementSettings
 from deepstorm.models.rendering import PlainRendering, Rendering
 from deepstorm.models.scaling import Scaling
-
-if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
 
 HEADER_KEY = "deepstorm"
 FORMAT_VERSION = 1
@@ -100,55 +93,6 @@ class NetworkCard(Settings):
         return self
 
 
-class NetworkFile:
-    """A trained network on disk, of which the card is read at once and the weights when asked for.
-
-    Parameters
-    ----------
-    path : path-like
-        A ``.safetensors`` file made by :func:`~deepstorm.models.checkpoint.save_network`.
-
-    Attributes
-    ----------
-    path : Path
-    card : NetworkCard
-
-    Raises
-    ------
-    InputError
-        If the file is missing, of another kind, damaged, or made by a newer version.
-    """
-
-    def __init__(self, path: PathLike) -> None:
-        self.path = Path(path)
-        with opened(self.path, "numpy") as file:
-            self.card = read_card(file, self.path)
-
-    @cached_property
-    def checksum(self) -> str:
-        """SHA-256 of the file, in hexadecimal; other weights have another one."""
-        return file_checksum(self.path)
-
-    def load(self) -> Network:
-        """Read the network with its weights, in evaluation mode.
-
-        Raises
-        ------
-        InputError
-            As :func:`~deepstorm.models.checkpoint.load_network`, and if the file was replaced since
-            its checksum was taken.
-        """
-        from deepstorm.models.checkpoint import load_network
-
-        expected = self.checksum
-        network = load_network(self.path)[0]
-        if file_checksum(self.path) != expected:
-            raise InputError(
-                f"the network file '{self.path}' was replaced while it was read; start again"
-            )
-        return network
-
-
 @contextlib.contextmanager
 def opened(source: Path, framework: str) -> Iterator[Any]:
     """Open a safetensors file.
@@ -196,9 +140,3 @@ def read_card(file: Any, source: Path) -> NetworkCard:
             f"{FORMAT_VERSION}; update deepstorm"
         )
     return validated(NetworkCard, values, f"the header of '{source}'")
-
-
-def file_checksum(path: PathLike) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
