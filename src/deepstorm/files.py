@@ -9,9 +9,12 @@ import secrets
 from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
+
+if TYPE_CHECKING:  # with it comes NumPy, for which no help should wait
+    from deepstorm.arrays import PathLike
 
 
 def check_named(path: PathLike) -> Path:
