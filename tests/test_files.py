@@ -4,9 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deepstorm.errors import InputError, MissingExtraError
-from deepstorm.files import check_named, check_outputs, check_writable, written_whole
+from deepstorm.files import (
+    check_named,
+    check_outputs,
+    check_writable,
+    leftover_workspace,
+    output_set,
+    written_whole,
+)
+from faults import contents
 
 
 def test_an_output_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -53,11 +63,32 @@ def test_an_existing_output_is_kept_unless_asked_otherwise(tmp_path: Path) -> No
     assert (tmp_path / "out.csv").read_text() == "new"
 
 
-def test_two_writers_do_not_share_a_temporary_name(tmp_path: Path) -> None:
-    with written_whole(tmp_path / "out") as first, written_whole(tmp_path / "out") as second:
-        assert first != second
-        first.touch()
-        second.touch()
+def test_of_two_runs_into_one_name_one_wins(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "out") as partial:
+        for overwrite in (False, True):
+            with (
+                pytest.raises(InputError, match=r"another run is writing '.*out'; wait until"),
+                written_whole(tmp_path / "out", overwrite=overwrite),
+            ):
+                pytest.fail("the name is taken")
+        with pytest.raises(InputError, match="another run is writing"):
+            check_writable(tmp_path / "out", overwrite=True)
+        partial.write_text("mine")
+    assert contents(tmp_path) == {"out": b"mine"}
+
+
+def test_sets_that_share_one_file_exclude_each_other(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    (tmp_path / "b").mkdir()
+    with output_set([tmp_path / "a.tif", table, None]) as outputs:
+        with (
+            pytest.raises(InputError, match=r"another run is writing '.*table\.csv'"),
+            output_set([tmp_path / "b.tif", tmp_path / "b" / ".." / "table.csv"]),
+        ):
+            pytest.fail("the table is taken")
+        for path in (tmp_path / "a.tif", table):
+            outputs.staged(path).touch()
+    assert contents(tmp_path) == {"a.tif": b"", "table.csv": b""}
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
@@ -112,3 +143,137 @@ def test_a_folder_is_no_name_of_a_file(tmp_path: Path) -> None:
     for folder in (".", "", tmp_path):
         with pytest.raises(InputError, match="is a folder; give the name of a file"):
             check_named(folder)
+
+
+def _write(paths: list[Path], text: str, **how: bool) -> None:
+    with output_set(paths, **how) as outputs:
+        for path in paths:
+            outputs.staged(path).write_text(text)
+            assert not path.exists() or path.read_text() != text
+
+
+def test_a_set_appears_together(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.tif", "a.csv", "a.json")]
+    for text in ("old", "new"):
+        _write(paths, text, overwrite=True)
+        assert contents(tmp_path) == {path.name: text.encode() for path in paths}
+    with pytest.raises(InputError, match="exists"):
+        _write(paths, "newer")
+
+
+def test_every_file_of_a_set_has_to_be_written(tmp_path: Path) -> None:
+    def work() -> None:
+        with output_set([tmp_path / "a.tif", tmp_path / "a.json"]) as outputs:
+            outputs.staged(tmp_path / "a.tif").write_text("new")
+
+    with pytest.raises(FileNotFoundError):
+        work()
+    assert contents(tmp_path) == {}
+    with (
+        pytest.raises(ValueError, match=r"b\.tif' is not a file of this set"),
+        output_set([tmp_path / "a.tif"]) as outputs,
+    ):
+        outputs.staged(tmp_path / "b.tif")
+    assert contents(tmp_path) == {}
+
+
+def test_a_set_within_a_set_is_part_of_it(tmp_path: Path) -> None:
+    movie, truth = tmp_path / "movie.tif", tmp_path / "truth.csv"
+    with output_set([movie, truth]) as outer:
+        inner = [outer.staged(movie), outer.staged(truth)]
+        check_outputs(inner, overwrite=False)
+        with output_set(inner) as outputs:
+            for path in inner:
+                assert outputs.staged(path) == path
+                with written_whole(path) as partial:
+                    partial.write_text("whole")
+            (outputs.workspace / "sums").touch()
+        assert not movie.exists()
+        assert not outputs.workspace.exists() or not list(outputs.workspace.iterdir())
+    assert contents(tmp_path) == {"movie.tif": b"whole", "truth.csv": b"whole"}
+
+
+def _interrupted(image: Path, *, keeps: bool, asks: bool = True) -> None:
+    with output_set([image, image.with_suffix(".json")]) as outputs:
+        if asks:
+            (outputs.workspace / "sums").write_text("half")
+        if keeps:
+            outputs.keep_workspace()
+        raise KeyError
+
+
+def test_a_workspace_goes_with_its_run_unless_it_is_kept(tmp_path: Path) -> None:
+    image = tmp_path / "image.tif"
+    with pytest.raises(KeyError):
+        _interrupted(image, keeps=False)
+    assert leftover_workspace(image) is None
+    with pytest.raises(KeyError):
+        _interrupted(image, keeps=True)
+    with pytest.raises(KeyError):
+        _interrupted(image, keeps=False, asks=False)  # a run that does not use it leaves it alone
+    assert leftover_workspace(image) == tmp_path / ".image.tif.partial"
+    assert contents(tmp_path) == {".image.tif.partial/sums": b"half"}
+    with output_set([image, tmp_path / "image.json"]) as outputs:
+        assert (outputs.workspace / "sums").read_text() == "half"
+        outputs.keep_workspace()
+        outputs.staged(image).write_text("new")
+        outputs.staged(tmp_path / "image.json").write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.json", "image.tif"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(stem=st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1))
+def test_names_of_every_length(tmp_path_factory: pytest.TempPathFactory, stem: str) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    for length in (1, 120, 251):
+        name = (stem * length).encode()[:length].decode(errors="ignore")
+        paths = [folder / f"{name}.tif", folder / f"{name}.csv"]
+        _write(paths, "new", overwrite=True)
+    assert not any(path.name.endswith((".lock", ".partial")) for path in folder.iterdir())
+    with pytest.raises(InputError, match="File name too long"):
+        check_writable(folder / ("x" * 256), overwrite=True)
+
+
+def test_long_names_share_no_hidden_name(tmp_path: Path) -> None:
+    names = [f"{'x' * 240}{number}.{'tif' * 2}" for number in range(2)]
+    names += [f"a.{'x' * 250}", f"b.{'x' * 250}"]
+    with output_set([tmp_path / name for name in names]) as outputs:
+        for name in names:
+            outputs.staged(tmp_path / name).write_text(name)
+    assert contents(tmp_path) == {name: name.encode() for name in names}
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("old")
+    for number in (1, 2):
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to("data")
+        with pytest.raises(InputError, match="exists"):
+            check_writable(tmp_path / "link", overwrite=False)
+        _write([tmp_path / name for name in ("link", "other")[:number]], "new", overwrite=True)
+        assert not (tmp_path / "link").is_symlink()
+        assert (tmp_path / "link").read_text() == "new"
+        assert (tmp_path / "data").read_text() == "old"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are Unix's")
+def test_neither_links_to_nothing_nor_pipes_nor_devices_are_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    refused = {
+        tmp_path / "link": "is a link to 'nowhere', which does not exist",
+        tmp_path / "pipe": "is a device or a pipe",
+        Path("/dev/null"): "is a device or a pipe",
+    }
+    for path, message in refused.items():
+        with pytest.raises(InputError, match=message):
+            check_writable(path, overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_private_files_of_a_library_become_ordinary_ones(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    with written_whole(tmp_path / "out") as partial:
+        partial.touch(mode=0o600)
+        partial.chmod(0o600)
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
