@@ -19,7 +19,7 @@ from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 if TYPE_CHECKING:
-    from deepstorm.reconstruction.run import Progress
+    from deepstorm.reconstruction.work import Update
 
 
 def demo_settings(frames: int) -> SimulationSettings:
@@ -37,7 +37,7 @@ def run_demo(
     frames: int,
     seed: int,
     overwrite: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[Update], None] = lambda update: None,
 ) -> dict[str, float | int | str | None]:
     """Fill a folder with a movie, its reconstruction, and a picture of both beside the truth.
 
@@ -52,7 +52,7 @@ def run_demo(
     overwrite : bool
         Whether existing files may be replaced.
     on_progress : callable
-        Called after each block of frames.
+        Called after each step of the reconstruction.
 
     Returns
     -------

@@ -132,7 +132,7 @@ def _check_place(target: Path) -> None:
 
 def _check_absent(target: Path, *, overwrite: bool) -> None:
     if target.exists() and not overwrite:
-        raise InputError(f"the output '{target}' exists; choose another name or allow --overwrite")
+        raise InputError(f"the output '{target}' exists; choose another name or `overwrite=True`")
 
 
 @contextlib.contextmanager

@@ -184,7 +184,7 @@ def test_absurd_pixel_sizes(movie: Path, pixel_size_nm: float) -> None:
 
 
 def test_a_pixel_size_is_asked_for() -> None:
-    with pytest.raises(InputError, match="--pixel-size"):
+    with pytest.raises(InputError, match="`pixel_size_nm=100`"):
         reconstruct(np.zeros((2, 16, 16), np.uint16))
 
 

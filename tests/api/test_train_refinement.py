@@ -66,7 +66,7 @@ def test_a_recipe_becomes_a_network_that_refines(recipe: Path, tmp_path: Path) -
         on_validation=lambda progress: validated.append(progress.step),
         on_movie=lambda done, total: movies.append((done, total)),
     )
-    assert made == output
+    assert made.path == output
     assert load_network(output)[1].refinement is not None
     assert (steps, validated) == ([1, 2, 3], [2, 3])
     assert movies == [(1, 3), (2, 3), (3, 3)]

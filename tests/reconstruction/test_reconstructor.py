@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from by_blocks import by_blocks
 
+from deepstorm.calibration import sampling
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
@@ -18,8 +20,7 @@ from deepstorm.reconstruction import predictor, streaming, sums
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
-from deepstorm.reconstruction.streaming import blocks, sample_frames
+from deepstorm.reconstruction.streaming import block_edges
 from deepstorm.structures import Localizations, Reconstruction
 
 Counts = npt.NDArray[Any]
@@ -72,9 +73,7 @@ def image_of(reconstructor: Reconstructor, movie: Counts) -> npt.NDArray[np.floa
 
 
 def localized(reconstructor: Reconstructor, movie: Counts) -> Localized:
-    parts: list[Localizations] = []
-    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
-    return result, parts
+    return by_blocks(reconstructor, ArrayMovie(movie), PIXEL_NM)
 
 
 def by_position(table: Localizations) -> npt.NDArray[np.float64]:
@@ -278,7 +277,7 @@ class GuardedMovie:
 
 def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 4 * 8 * 8 * 64)
-    monkeypatch.setattr(streaming, "SAMPLE_FRAMES", 10)
+    monkeypatch.setattr(sampling, "SAMPLE_FRAMES", 10)
     movie = GuardedMovie(draw_movie((30, 8, 8)), most=4)
     native.reconstruct(movie, PIXEL_NM)
     sample, passes = movie.read_ranges[:10], movie.read_ranges[10:]
@@ -286,28 +285,10 @@ def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.Mo
     assert passes == [(start, min(start + 4, 30)) for start in range(0, 30, 4)]
 
 
-def test_the_sample_is_spread_over_the_movie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "SAMPLE_FRAMES", 5)
-    frames = np.arange(101).reshape(101, 1, 1)
-    assert sample_frames(ArrayMovie(frames)).ravel().tolist() == [0, 25, 50, 75, 100]
-    assert sample_frames(ArrayMovie(frames[:3])).ravel().tolist() == [0, 1, 2]
-
-
-def test_the_sample_of_a_large_camera_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "SAMPLE_VALUES", 64 * 20)
-    assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 20
-    # A camera so large that its frames go beyond it still needs enough for the hot pixels.
-    monkeypatch.setattr(streaming, "SAMPLE_VALUES", 64)
-    assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 8
-
-
 def test_blocks_follow_the_size_of_their_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 1000)
-    movie = ArrayMovie(np.zeros((10, 5, 5)))
-    assert [(start, len(frames)) for start, frames in blocks(movie, 4)] == [
-        (0, 2), (2, 2), (4, 2), (6, 2), (8, 2)
-    ]  # fmt: skip
-    assert [len(frames) for _, frames in blocks(movie, 32)] == [1] * 10
+    assert block_edges((10, 5, 5), 4) == [0, 2, 4, 6, 8, 10]
+    assert block_edges((10, 5, 5), 32) == list(range(11))
 
 
 @pytest.mark.usefixtures("light_unmeasured")
@@ -348,14 +329,13 @@ def test_localizations_ascend_over_tiles_and_blocks(
 
 def test_progress_rises_to_the_end(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 3 * 8 * 8 * 64)
-    steps: list[Progress] = []
     movie = ArrayMovie(draw_movie((10, 8, 8)))
-    result = native.reconstruct(movie, PIXEL_NM, on_progress=steps.append)
-    assert [step.frames for step in steps] == [3, 6, 9, 10]
-    assert {step.total_frames for step in steps} == {10}
-    emitters = [step.emitters for step in steps]
-    assert emitters == sorted(emitters)
-    assert emitters[-1] == result.record["expected_emitters"]
+    job = native.plan(movie, PIXEL_NM)
+    seen = [
+        (update.frames, update.total_frames, update.partial.count)
+        for update in native.updates(job, movie)
+    ]
+    assert seen == [(3, 10, 3), (6, 10, 6), (9, 10, 9), (10, 10, 10)]
 
 
 def test_no_localizations_are_sought_unless_asked_for(

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from by_blocks import by_blocks
 from torch import nn
 
 from deepstorm.io.movies.movie import ArrayMovie
@@ -59,9 +60,7 @@ def a_camera_that_counts_photons(monkeypatch: pytest.MonkeyPatch) -> None:
 def localized(
     reconstructor: Reconstructor, movie: Counts
 ) -> tuple[Reconstruction, list[Localizations]]:
-    parts: list[Localizations] = []
-    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
-    return result, parts
+    return by_blocks(reconstructor, ArrayMovie(movie), PIXEL_NM)
 
 
 class CentreMarker(nn.Module):

@@ -11,23 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, PathLike
+from deepstorm.api.inputs import MovieSource, pixel_size_of, selected_movie
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import Examination, KnownValues
 from deepstorm.calibration.calibrate import examine_frames
-from deepstorm.calibration.faults import FEW_FRAMES
+from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, written_whole
 from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.io.movies.selection import Region
 from deepstorm.reports.drawing import Curve, Panel, draw_panels
 from deepstorm.structures import Calibration, Estimate
 
-MovieSource = PathLike | AnyArray | Movie
-
-# More than these hardly make it better.
-SAMPLE_FRAMES = 200
-SAMPLE_VALUES = 2**24
 ESTIMATES = (
     "adu_per_photon",
     "zero_adu",
@@ -80,11 +75,7 @@ def calibrate(
     movie: MovieSource,
     *,
     pixel_size_nm: float | None = None,
-    adu_per_photon: float | None = None,
-    zero_adu: float | None = None,
-    offset_adu: float | None = None,
-    adu_per_electron: float | None = None,
-    sigma_px: float | None = None,
+    known: KnownValues | None = None,
     frames: slice | None = None,
     region: Region | None = None,
     outputs: CalibrationOutputs | None = None,
@@ -97,14 +88,12 @@ def calibrate(
     movie : path-like, ndarray of shape (frame, y, x), or Movie
         Counts as the camera gave them: neither filtered nor resampled.
     pixel_size_nm : float, optional
-        Size of a camera pixel in the sample; from the file where absent, and not needed but for
-        values in nm and µm².
-    adu_per_photon, zero_adu, sigma_px : float, optional
-        Known values, which are not measured then; see :class:`~deepstorm.structures.Instrument`.
-    offset_adu : float, optional
-        Counts of a dark frame, which tell the read noise.
-    adu_per_electron : float, optional
-        The camera's gain, which tells the excess noise factor.
+        Size of a camera pixel in the sample; where absent, that of ``known``, or else the file's.
+        Only values in nm and µm² need it.
+    known : KnownValues, optional
+        What need not be measured of camera and optics; see
+        :func:`~deepstorm.api.known_values.known_values`. With ``offset_adu`` the read noise is
+        found, with ``adu_per_electron`` the excess noise factor.
     frames : slice, optional
         Frames to use, from 0.
     region : Region, optional
@@ -124,18 +113,12 @@ def calibrate(
     InputError
         If the movie or a value cannot be used, or a file not be written.
     """
-    known = KnownValues(
-        adu_per_photon=_positive("adu_per_photon", adu_per_photon),
-        zero_adu=_finite("zero_adu", zero_adu),
-        sigma_px=_positive("sigma_px", sigma_px),
-        offset_adu=_finite("offset_adu", offset_adu),
-        adu_per_electron=_positive("adu_per_electron", adu_per_electron),
-        pixel_size_nm=_positive("pixel_size_nm", pixel_size_nm),
-    )
     if outputs is not None:
         outputs.check(overwrite=overwrite, inputs=[movie])
-    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
-        examination = _examine(selected, known)
+    with selected_movie(movie, frames=frames, region=region) as selected:
+        pixel_nm = pixel_size_of(selected, pixel_size_nm, known)
+        given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
+        examination = _examine(selected, given)
         name = selected.name
     if outputs is not None:
         _write(outputs, examination, name, overwrite)
@@ -155,26 +138,8 @@ def _write(
 
 def _examine(movie: Movie, known: KnownValues) -> Examination:
     """Calibrate frames that are spread over a movie."""
-    total, height, width = movie.shape
-    most = max(SAMPLE_VALUES // (height * width), FEW_FRAMES)
-    count = min(total, SAMPLE_FRAMES, most)
-    numbers = np.linspace(0, total - 1, count).round().astype(np.int64)
-    frames = np.concatenate([movie.read(int(n), int(n) + 1) for n in numbers])
-    if known.pixel_size_nm is None:
-        known = replace(known, pixel_size_nm=movie.pixel_size_nm)
-    return examine_frames(frames, known=known, frame_numbers=numbers)
-
-
-def _finite(name: str, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise InputError(f"{name} is {value:g}; a finite number was expected")
-    return value
-
-
-def _positive(name: str, value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} is {value:g}; a positive number was expected")
-    return value
+    sample = sample_frames(movie)
+    return examine_frames(sample.frames, known=known, frame_numbers=sample.numbers)
 
 
 def calibration_record(calibration: Calibration) -> dict[str, Any]:

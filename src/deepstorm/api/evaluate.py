@@ -196,6 +196,6 @@ def _image(source: ImageSource, given_nm: float | None) -> tuple[AnyArray, float
     if pixel_nm is None:
         raise InputError(
             "the image does not say how large its pixels are; give the size of a pixel, "
-            "for instance --pixel-size 12.5 (in nm)"
+            "for instance `pixel_size_nm=12.5` (in nm)"
         )
     return checked_image(image, "image"), require_pixel_size(pixel_nm)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from deepstorm.api.inputs import selected_movie
 from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.api.simulate import with_image_read
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
-from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.localization.isolated import Doubt, IsolatedEmitters, isolated
 from deepstorm.structures import Localizations
@@ -101,8 +101,8 @@ def check_not_dense(found: IsolatedEmitters) -> None:
         raise InputError(
             f"the frames are not sparse: of the {alone + others:,} spots in them {alone:,} are "
             f"alone, expected at least {100 * LEAST_ALONE:.0f} %; take frames with fewer "
-            "emitters, or give dense frames whose positions are known with --frames and "
-            "--positions (examples of the kind 'regions')"
+            "emitters, or give dense frames together with the table of all their emitters, "
+            "`positions` (examples of the kind 'regions')"
         )
 
 
@@ -125,7 +125,7 @@ def _read_acquisition(examples: RegionExamples) -> Acquisition:
 
 def _read_frames(path: PathLike) -> AnyArray:
     """Read a whole movie."""
-    with open_movie(Path(path)) as movie:
+    with selected_movie(Path(path)) as movie:
         count, height, width = movie.shape
         if count * height * width > MOST_PIXELS:
             raise InputError(

@@ -1,24 +1,20 @@
-"""Where a reconstruction goes: into files, as it is made, or into memory."""
+"""The files that a reconstruction leaves."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
-from deepstorm.arrays import Float32Array, PathLike
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
-from deepstorm.files import check_named, check_outputs, written_whole
+from deepstorm.files import OutputSet, check_named, check_outputs
 from deepstorm.io.images import write_image
-from deepstorm.io.movies.writing import movie_stream
-from deepstorm.io.tables.localizations import files_of_table, localization_stream
+from deepstorm.io.tables.localizations import files_of_table
 from deepstorm.reports.pictures import write_preview
-from deepstorm.structures import Localizations, Reconstruction
+from deepstorm.structures import Reconstruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,25 @@ class Outputs:
             time_lapse=stem.with_name(stem.name + "_windows.tif") if time_lapse else None,
         )
 
+    def paths(self) -> list[Path]:
+        """Return all files, the record last.
+
+        Raises
+        ------
+        InputError
+            If a name does not tell the format that is written.
+        """
+        tiff = (".tif", ".tiff")
+        for path, suffixes in (
+            (self.image, tiff),
+            (self.preview, (".png",)),
+            (self.time_lapse, tiff),
+        ):
+            if path is not None and path.suffix.lower() not in suffixes:
+                raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
+        wanted = [self.image, self.preview, self.time_lapse, *files_of_table(self.localizations)]
+        return [*(path for path in wanted if path is not None), self.record]
+
     def check(self, *, overwrite: bool, inputs: Iterable[object] = ()) -> None:
         """Refuse files that may not be written, before any work is done.
 
@@ -68,109 +83,21 @@ class Outputs:
         inputs : iterable
             What is read, and so may not be replaced.
         """
-        tiff = (".tif", ".tiff")
-        for path, suffixes in (
-            (self.image, tiff),
-            (self.preview, (".png",)),
-            (self.time_lapse, tiff),
-        ):
-            if path is not None and path.suffix.lower() not in suffixes:
-                raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
-        pictures = [self.image, self.preview, self.time_lapse]
-        written = [*pictures, self.record, *files_of_table(self.localizations)]
-        check_outputs(written, overwrite=overwrite, inputs=inputs)
+        check_outputs(self.paths(), overwrite=overwrite, inputs=inputs)
 
-    def write(self, result: Reconstruction, *, overwrite: bool) -> None:
-        """Write what is known at the end: image, preview and record."""
+    def write(self, result: Reconstruction, files: OutputSet) -> None:
+        """Write what is known at the end: image, preview and record.
+
+        Parameters
+        ----------
+        result : Reconstruction
+        files : OutputSet
+            Of :meth:`paths`; they appear when it is published.
+        """
         description = "expected number of emitters per pixel, deepstorm " + version("deepstorm")
-        write_image(
-            self.image,
-            result.image,
-            result.pixel_size_nm,
-            description=description,
-            overwrite=overwrite,
-        )
+        image = files.staged(self.image)
+        write_image(image, result.image, result.pixel_size_nm, description=description)
         if self.preview is not None:
-            write_preview(self.preview, result.image, result.pixel_size_nm, overwrite=overwrite)
-        with written_whole(self.record, overwrite=overwrite) as partial:
-            partial.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
-
-
-class CollectedLocalizations:
-    """Keeps localizations in memory."""
-
-    def __init__(self) -> None:
-        self._parts: list[Localizations] = []
-
-    def __call__(self, part: Localizations) -> None:
-        """Keep some."""
-        self._parts.append(part)
-
-    def table(self) -> Localizations:
-        """Return all of them."""
-        return Localizations.concatenate(self._parts)
-
-
-class CollectedImages:
-    """Keeps the images of windows in memory."""
-
-    def __init__(self) -> None:
-        self._images: list[Float32Array] = []
-
-    def __call__(self, image: Float32Array) -> None:
-        """Keep one, shape (y, x)."""
-        self._images.append(image)
-
-    def stack(self) -> Float32Array | None:
-        """Return all of them, shape (window, y, x), if there are any."""
-        return np.stack(self._images) if self._images else None
-
-
-def localization_sink(
-    outputs: Outputs | None,
-    *,
-    wanted: bool,
-    overwrite: bool,
-    pixel_size_nm: float,
-    shape: tuple[int, int, int],
-) -> contextlib.AbstractContextManager[Callable[[Localizations], None] | None]:
-    """Return where localizations go: to a file, into memory, or nowhere.
-
-    Parameters
-    ----------
-    outputs : Outputs, optional
-    wanted : bool
-        Whether they are kept in memory where there are no outputs.
-    overwrite : bool
-    pixel_size_nm : float
-        Size of a camera pixel.
-    shape : (int, int, int)
-        Of the movie, (frame, y, x).
-    """
-    if outputs is None:
-        return contextlib.nullcontext(CollectedLocalizations() if wanted else None)
-    if outputs.localizations is None:
-        return contextlib.nullcontext(None)
-    return localization_stream(
-        outputs.localizations, pixel_size_nm=pixel_size_nm, shape=shape, overwrite=overwrite
-    )
-
-
-@contextlib.contextmanager
-def image_sink(
-    outputs: Outputs | None, *, overwrite: bool, pixel_size_nm: float
-) -> Iterator[Callable[[Float32Array], None]]:
-    """Yield where the images of windows go: to a file, or into memory.
-
-    Parameters
-    ----------
-    outputs : Outputs, optional
-    overwrite : bool
-    pixel_size_nm : float
-        Size of a pixel of these images.
-    """
-    if outputs is None or outputs.time_lapse is None:
-        yield CollectedImages()
-    else:
-        with movie_stream(outputs.time_lapse, pixel_size_nm, overwrite=overwrite) as append:
-            yield lambda image: append(image[np.newaxis])
+            write_preview(files.staged(self.preview), result.image, result.pixel_size_nm)
+        text = json.dumps(result.record, indent=2) + "\n"
+        files.staged(self.record).write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from deepstorm.api.example_sources import example_source
+from deepstorm.api.training_result import TrainingResult, training_folder
 from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
@@ -59,7 +60,7 @@ def training_settings(
     Parameters
     ----------
     recipe : path-like
-        A TOML file, or the name of a recipe that came with the package: ``native``, ``paper``,
+        A TOML file, or the name of a bundled recipe: ``native``, ``paper``,
         ``paper-short``, ``composites``, ``refinement``.
     steps : int, optional
         Number of batches, in place of the recipe's.
@@ -76,15 +77,15 @@ def training_settings(
     Raises
     ------
     InputError
-        If there is no such recipe, or it holds a key or a value that is not known, or both a number
-        of batches and a time are given.
+        If there is no such recipe, or it holds an unknown key or value, or both a number of batches
+        and a time are given.
     """
     embedded = resources.files("deepstorm") / "recipes" / f"{Path(recipe).name}.toml"
     is_name = str(recipe) == Path(recipe).name and embedded.is_file()
     if not is_name and not Path(recipe).exists():
         raise InputError(
             f"there is no recipe '{recipe}': neither a TOML file of that name nor one of the "
-            f"embedded recipes ({', '.join(RECIPES)})"
+            f"bundled recipes ({', '.join(RECIPES)})"
         )
     path = Path(str(embedded)) if is_name else Path(recipe)
     changes = _length(steps, time_budget_s)
@@ -116,7 +117,7 @@ def _changed(kind: type[AnySettings], path: Path, changes: dict[str, Any]) -> An
 
 def train(
     settings: AnyTraining | PathLike,
-    folder: PathLike,
+    folder: PathLike | None = None,
     *,
     output: PathLike | None = None,
     device: str = "cpu",
@@ -127,17 +128,17 @@ def train(
     on_validation: Callable[[Progress], None] = lambda progress: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
     source: ExampleSource | None = None,
-) -> Path:
-    """Train a network or a refiner, or go on with a training that was interrupted.
+) -> TrainingResult:
+    """Train a network or a refiner by a recipe, or resume a training that was interrupted.
 
     Parameters
     ----------
     settings : TrainingSettings, RefinementTraining or path-like
-        Settings, or a TOML file of them.
-    folder : path-like
+        Settings, or a recipe: a TOML file of them, or the name of a bundled one.
+    folder : path-like, optional
         Holds the state from which a killed training resumes, the losses (``losses.csv``,
         ``losses.png``), a page about the training (``report.html``) and the best network so far
-        (``best.safetensors``); made where it is missing.
+        (``best.safetensors``); made where it is missing. ``runs/NAME`` where absent.
     output : path-like, optional
         Where to put a copy of the best network when the training has ended, ending in
         ``.safetensors``.
@@ -146,8 +147,8 @@ def train(
     overwrite : bool
         Whether an existing ``output`` may be replaced.
     resume : bool, optional
-        ``True`` goes on with the training in the folder, which has to be there; ``False`` begins
-        anew and deletes it. By default a training that is there is gone on with, else one begins.
+        ``True`` resumes the training in the folder, which has to be there; ``False`` deletes it and
+        restarts. By default a training that is there is resumed, else one starts.
     tensorboard : bool
         Whether to keep curves for TensorBoard in the folder, too.
     on_step : callable
@@ -161,8 +162,8 @@ def train(
 
     Returns
     -------
-    Path
-        The file of the network that was best on validation.
+    TrainingResult
+        Its ``path`` is the file of the network that was best on validation.
 
     Raises
     ------
@@ -175,7 +176,7 @@ def train(
     Processes that ``torchrun`` started train together; the first one writes.
     """
     chosen = settings if isinstance(settings, AnyTraining) else training_settings(settings)
-    home = Path(folder)
+    home = training_folder(folder, chosen.name)
     check_places(home, output, overwrite=overwrite)
     find_device(device)
     check_resumable(home, resume=resume)
@@ -196,12 +197,10 @@ def train(
             if team.writes:
                 allow_8_bits(best, training.source, training.settings.loss)
                 _keep_refiner(best, home, training.settings.start_from)
-        if output is None:
-            return best
-        if team.writes:
+        if output is not None and team.writes:
             with written_whole(output, overwrite=overwrite) as partial:
                 shutil.copyfile(best, partial)
-    return Path(output)
+    return TrainingResult(best if output is None else Path(output), home)
 
 
 def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
@@ -217,7 +216,7 @@ def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
 
 
 def _check_start(home: Path, settings: AnyTraining) -> None:
-    """Refuse to begin anew from a network that would be deleted with what is there."""
+    """Refuse to restart from a network that would be deleted with what is there."""
     names = [settings.start_from]
     if isinstance(settings, RefinementTraining):
         names.append(settings.network)
@@ -229,7 +228,7 @@ def _check_start(home: Path, settings: AnyTraining) -> None:
 def check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
     """Refuse places where nothing can be written, before any work is done."""
     if home.exists() and not home.is_dir():
-        raise InputError(f"'{home}' is a file; give a folder for the training")
+        raise InputError(f"'{home}' is a file; give a `folder` for the training")
     if output is not None and Path(output).suffix != ".safetensors":
         raise InputError(f"'{output}' would be a network; end its name in .safetensors")
     if output is not None:
@@ -263,7 +262,7 @@ def _prepared(
 def _make_room(
     home: Path, training: Trainer | RefinementTrainer, team: Team, *, fresh: bool
 ) -> None:
-    """Make the folder, empty of an earlier training where one begins anew."""
+    """Make the folder, empty of an earlier training at a restart."""
     team.wait()  # until every process has read what is there
     if team.writes:
         home.mkdir(parents=True, exist_ok=True)

@@ -133,9 +133,9 @@ def _check_zero(frames: AnyArray, given: KnownValues) -> None:
     mean = float(frames.mean(dtype=np.float64))
     if given.zero_adu is not None and given.zero_adu > mean + 1:
         raise InputError(
-            f"zero_adu, the counts without light, is given as {given.zero_adu:g}, but the frames "
-            f"have only {mean:.4g} counts on average; check --zero, which is of this camera and "
-            "its settings, or leave it out"
+            f"`zero_adu={given.zero_adu:g}` says how many counts there are without light, but the "
+            f"frames have only {mean:.4g} on average; give the value of this camera and its "
+            "settings, or leave it out"
         )
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from deepstorm.cli.terminal import fail
-from deepstorm.errors import InputError
+from deepstorm.cli.wording import in_options
+from deepstorm.errors import InputError, ResumableInterrupt
 
 INTERRUPTED = 130
 # In the order in which the help lists them: each is a function in the module of its name.
@@ -18,6 +19,8 @@ COMMANDS = (
     "simulate",
     "calibrate",
     "train",
+    "adapt",
+    "fine_tune",
     "evaluate",
     "models",
     "demo",
@@ -54,13 +57,15 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except InputError as error:
-        fail(str(error), 1)
+        fail(in_options(str(error), app), 1)
+    except ResumableInterrupt:
+        fail("interrupted; repeat the command with --resume to continue", INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
         fail(f"the operating system refused: {error}", 1)
     except MemoryError:
-        fail("the memory does not suffice; use fewer frames, or a smaller part of the field", 1)
+        fail("out of memory; use fewer frames, or a smaller part of the field", 1)
     except Exception as error:
         _usage_error(error)
     if code == INTERRUPTED:

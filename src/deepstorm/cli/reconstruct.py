@@ -64,6 +64,15 @@ CalibrationFile = Annotated[
 ]
 
 
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on with an interrupted run, or delete its work and start again.",
+    ),
+]
+
+
 Engine = Annotated[
     str,
     typer.Option(
@@ -94,6 +103,7 @@ def reconstruct(
     device: Device = DeviceName.AUTO,
     engine: Engine = "auto",
     overwrite: Overwrite = False,
+    resume: Resume = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn a blinking movie into a super-resolution image."""
@@ -126,7 +136,8 @@ def reconstruct(
             device=device.value,
             engine=engine,
             overwrite=overwrite,
-            on_progress=lambda p: update(p.frames, p.total_frames, ""),
+            resume=resume,
+            on_progress=lambda step: update(step.frames, step.total_frames, ""),
         )
     _show(result, outputs, movie.name, as_json=as_json)
 

@@ -93,7 +93,7 @@ def exposed(settings: SimulationSettings, seed: list[int]) -> Movie:
 
 
 def sparse_movie(seed: list[int], frames: int = SPARSE_FRAMES) -> SparseFrames:
-    """Return sparse frames as ``train --sparse`` sees them: calibrated and localized, no truth."""
+    """Return sparse frames as ``fine-tune`` sees them: calibrated and localized, no truth."""
     settings = conditions(sample_psf(), frames=frames, density_per_um2=DENSITY_PER_UM2 / SUMMED)
     return sparse_frames(exposed(settings, seed).frames, PIXEL_NM)
 

@@ -149,7 +149,7 @@ def train(
         ),
     )
     source = source_of(kind, sparse, seed)
-    return run(settings, folder, device=effort.device, on_step=on_step, source=source)
+    return run(settings, folder, device=effort.device, on_step=on_step, source=source).path
 
 
 def predict(

@@ -73,6 +73,11 @@ class Predictor:
         """Super-resolution pixels per camera pixel of the network, in which sums are kept."""
         return self._network.upsampling
 
+    @property
+    def channels(self) -> int:
+        """Channels of a scaled frame that the network takes."""
+        return self._network.channels
+
     def pieces(self, height: int, width: int) -> list[Piece]:
         """Divide a field of camera pixels into pieces whose sums fit in memory, with their halos.
 

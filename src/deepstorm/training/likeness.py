@@ -39,15 +39,15 @@ FRESH_RATE, GOING_ON_RATE = 1e-3, 3e-4
 FALL = 30.0
 
 
-class LikeSettings(Settings):
-    """How a network is trained for a movie.
+class AdaptSettings(Settings):
+    """How a network is adapted to a movie.
 
     Parameters
     ----------
     tune : str
-        ``refiner`` leaves the network that sees single frames as it is; ``all`` goes on with both.
+        ``refiner`` leaves the network that sees single frames as it is; ``all`` trains both.
     from_scratch : bool
-        Whether both begin anew, from drawn weights.
+        Whether both start from drawn weights.
     structures : str
         ``own`` lets most simulated movies show pieces of the movie's own first reconstruction,
         turned, mirrored and zoomed at random, beside structures of every kind; ``any`` shows the

@@ -222,9 +222,8 @@ from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.io.movies.movie import ArrayMovie
 
 movie = np.random.default_rng(0).poisson(100, (3, 16, 16)).astype(np.uint16)
-found = []
 network = Reconstructor(TrainedNetwork.open(sys.argv[1]), "cpu")
-network.reconstruct(ArrayMovie(movie), 100, on_localizations=found.append)
+network.reconstruct(ArrayMovie(movie), 100, localize=True)
 print("torch" in sys.modules)
 """
 

@@ -78,7 +78,7 @@ def needed_pixel_size(pixel_size_nm: float | None, what: str) -> float:
     """
     if pixel_size_nm is None:
         raise PixelSizeNeededError(
-            f"{what}; give the size of a camera pixel in nm, on the command line by "
-            "--camera-pixel-size"
+            f"{what}; give the size of a camera pixel, for instance `camera_pixel_size_nm=100` "
+            "(in nm)"
         )
     return require_pixel_size(pixel_size_nm)

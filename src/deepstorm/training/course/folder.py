@@ -60,7 +60,7 @@ def restore(folder: Path, learner: Learner, settings: Settings) -> None:
     if not _same_settings(state.settings, settings):
         raise InputError(
             f"'{folder}' holds a training with other settings{_differing(state.settings, settings)}"
-            "; choose another folder or the same settings, or begin anew with --no-resume, which "
+            "; choose another `folder` or the same settings, or restart with `resume=False`, which "
             "deletes what is there"
         )
     learner.take_up(state, path)
@@ -83,8 +83,8 @@ def check_resumable(folder: Path, *, resume: bool | None, parts: Sequence[str] =
     """
     if resume and not any(_has_begun(folder / part) for part in parts):
         raise InputError(
-            f"'{folder}' holds no training to go on with; check its name, or leave --resume out to "
-            "begin one there"
+            f"'{folder}' holds no training to resume; check its name, or leave `resume` out to "
+            "start one there"
         )
 
 
@@ -130,7 +130,7 @@ def best_network(folder: Path) -> Path:
     if not best.is_file():
         raise InputError(
             f"the training in '{folder}' is complete, but its best network '{best.name}' "
-            "is missing; choose another folder to train anew"
+            "is missing; choose another `folder` to train again"
         )
     return best
 

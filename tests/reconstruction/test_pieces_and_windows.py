@@ -20,7 +20,6 @@ from deepstorm.reconstruction import predictor, streaming
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
 from deepstorm.reconstruction.windows import Windows
 from deepstorm.structures import Localizations
 
@@ -51,10 +50,10 @@ def draw_movie(shape: tuple[int, int, int]) -> npt.NDArray[np.uint16]:
 def localized(
     reconstructor: Reconstructor, movie: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Localizations]:
-    parts: list[Localizations] = []
-    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
+    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, localize=True)
     assert result.posterior is not None
-    return result.image, result.posterior, Localizations.concatenate(parts)
+    assert result.localizations is not None
+    return result.image, result.posterior, result.localizations
 
 
 def refined(
@@ -112,14 +111,15 @@ def test_progress_rises_over_pieces(
     paper_network: DeepStormNetwork, paper_card: NetworkCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 20) ** 2)
-    seen: list[Progress] = []
     reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card))
-    result = reconstructor.reconstruct(
-        ArrayMovie(draw_movie((3, 30, 24))), PIXEL_NM, on_progress=seen.append
-    )
-    frames = [step.frames for step in seen]
+    movie = ArrayMovie(draw_movie((3, 30, 24)))
+    job = reconstructor.plan(movie, PIXEL_NM)
+    standing = reconstructor.beginning(job)
+    frames = [update.frames for update in reconstructor.updates(job, movie, standing)]
+    assert len(frames) > 3
     assert frames == sorted(frames)
     assert frames[-1] == 3
+    result = reconstructor.finish(job, standing.partial)
     assert result.record["expected_emitters"] == pytest.approx(result.image.sum(), rel=1e-5)
 
 
@@ -130,10 +130,10 @@ def test_windows_are_images_of_their_frames(
     """The paper's network scales each frame by itself, so a part of a movie is as in the whole."""
     movie = draw_movie((11, 16, 13))
     reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card))
-    windows, images = Windows(frames, step), []
-    result = reconstructor.reconstruct(
-        ArrayMovie(movie), PIXEL_NM, windows=windows, on_window=images.append
-    )
+    windows = Windows(frames, step)
+    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, windows=windows)
+    images = result.time_lapse
+    assert images is not None
     starts = windows.starts(11)
     assert len(images) == len(starts)
     for start, image in zip(starts, images, strict=True):
@@ -147,13 +147,13 @@ def test_windows_are_images_of_their_frames(
 def test_a_window_keeps_its_emitters_when_refined(
     native_network: NativeNetwork, native_card: NetworkCard
 ) -> None:
-    images: list[npt.NDArray[np.float32]] = []
     result = refined(native_network, native_card, upsampling=4).reconstruct(
         ArrayMovie(draw_movie((4, 30, 24))),
         PIXEL_NM,
         windows=Windows(2, 2),
-        on_window=images.append,
     )
+    images = result.time_lapse
+    assert images is not None
     assert [image.shape for image in images] == [(120, 96)] * 2
     total = sum(float(image.sum()) for image in images)
     assert total == pytest.approx(result.record["expected_emitters"], rel=1e-4)

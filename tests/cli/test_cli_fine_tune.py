@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import deepstorm.api.like
 import numpy as np
 import pytest
 
-import deepstorm.api.like
 from deepstorm.api.simulate import simulate
 from deepstorm.io.tables.localizations import read_localizations, write_localizations
 from deepstorm.models.architectures import NativeNetworkSettings

@@ -1,100 +1,61 @@
-"""``train --like``: a network for one movie, from that movie alone."""
+"""``adapt``: a network for one movie, from that movie alone."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepstorm.api.calibrate import calibration_record
-from deepstorm.api.reconstruct import MovieSource, known_pixel_size
+from deepstorm.api.inputs import MovieSource, opened_movie
 from deepstorm.api.simulate import image_with_size
 from deepstorm.api.train import check_places, train
-from deepstorm.arrays import Float64Array, PathLike
+from deepstorm.api.training_result import TrainingResult, training_folder
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.calibration.inspection import Conditions, inspect_frames
+from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.files import written_whole
 from deepstorm.io.images import write_image
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.io.movies.selection import Region
 from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.models.devices import DeviceName
 from deepstorm.models.scaling import AnyFrames
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.streaming import sample_frames
 from deepstorm.structures import histogram_image
 from deepstorm.training.course.folder import RESULT_NAME, check_resumable
 from deepstorm.training.course.loss_log import Progress
 from deepstorm.training.examples.summed_movies import MovieExamples
-from deepstorm.training.likeness import LikeSettings
+from deepstorm.training.likeness import AdaptSettings
 
 SUBJECT_NAME = "subject.json"
 STRUCTURES_NAME = "structures.tif"
 NETWORK_FOLDER, REFINER_FOLDER = "network", "refiner"
 # The movies on which networks are compared are those of another seed than any training's.
 COMPARED_STREAM = 2
-# A difference of this many of its standard errors is taken for one.
-CERTAIN = 1.0
+MEASURE = "NMSE of simulated movies like this one, in %"
 
 
-@dataclass(frozen=True, slots=True)
-class Adaptation:
-    """What came of a training for a movie.
-
-    Parameters
-    ----------
-    path : Path
-        The network's file: the new one if it is better, else the one from before.
-    before_percent, after_percent : ndarray, shape (movie,)
-        NMSE of simulated movies that are like the measured one, with the network from before and
-        with the new one.
-    record : dict
-        What was measured of the movie, as :func:`~deepstorm.api.calibrate.calibration_record` has
-        it.
-    """
-
-    path: Path
-    before_percent: Float64Array
-    after_percent: Float64Array
-    record: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def improved(self) -> bool:
-        """Whether the new network is better, beyond the chance of which movies were compared."""
-        gain = self.before_percent - self.after_percent
-        error = float(gain.std(ddof=1)) / math.sqrt(len(gain))
-        return bool(gain.mean() > CERTAIN * error)
-
-    def figures(self) -> dict[str, Any]:
-        """Return what a person wants to know, by name."""
-        return {
-            "network": str(self.path),
-            "nmse_before_percent": float(self.before_percent.mean()),
-            "nmse_after_percent": float(self.after_percent.mean()),
-            "simulated_movies": len(self.before_percent),
-            "improved": self.improved,
-        }
-
-
-def train_like(
+def adapt(
     movie: MovieSource,
-    output: PathLike | None,
-    folder: PathLike,
-    settings: LikeSettings | None = None,
+    folder: PathLike | None = None,
+    settings: AdaptSettings | None = None,
     *,
+    output: PathLike | None = None,
     pixel_size_nm: float | None = None,
     known: KnownValues | None = None,
     frames: slice | None = None,
@@ -107,26 +68,26 @@ def train_like(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     on_validation: Callable[[Progress], None] = lambda progress: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
-) -> Adaptation:
-    """Train a network for the conditions of one movie, and keep it if it is better there.
+) -> TrainingResult:
+    """Adapt a network to the conditions of one movie, and keep it if it is better there.
 
-    The movie is calibrated; scenes are simulated that have its optics, light, background and
-    density; the refiner of a network, or both, go on learning from them. Whether that helped is
-    measured on further simulated movies of that kind, which go through the whole reconstruction.
+    The movie is calibrated; movies are simulated that have its optics, light, background and
+    density; the refiner of a network, or both, are trained further on them. Whether that helped is
+    measured on other simulated movies of that kind, which go through the whole reconstruction.
 
     Parameters
     ----------
     movie : path-like, ndarray of shape (frame, y, x), or Movie
         Counts as the camera gave them.
-    output : path-like or None
-        The network's file, ending in ``.safetensors``; ``result.safetensors`` in the folder where
-        ``None``.
-    folder : path-like
+    folder : path-like, optional
         Holds the states from which a killed training resumes, and their reports; made where it is
-        missing.
-    settings : LikeSettings, optional
+        missing. ``runs/adapt-NAME`` where absent.
+    settings : AdaptSettings, optional
+    output : path-like, optional
+        The network's file, ending in ``.safetensors``; ``result.safetensors`` in the folder where
+        absent.
     pixel_size_nm : float, optional
-        Size of a camera pixel in the sample; from the file where absent.
+        Size of a camera pixel in the sample; where absent, that of ``known``, or else the file's.
     known : KnownValues, optional
         What need not be measured of camera and optics.
     frames : slice, optional
@@ -134,22 +95,23 @@ def train_like(
     region : Region, optional
         Camera pixels to use.
     network : path-like
-        The network to go on from, by embedded name or file.
+        The network to start from, by embedded name or file.
     device : str
         Torch device.
     overwrite : bool
         Whether an existing ``output`` may be replaced.
     resume : bool, optional
-        ``True`` goes on with what is in the folder, which has to be there; ``False`` begins anew.
-        By default what is there is gone on with.
+        ``True`` resumes what is in the folder, which has to be there; ``False`` restarts. By
+        default what is there is resumed.
     on_stage : callable
-        Called with what begins, in words.
+        Called with the name of each stage as it starts.
     on_step, on_validation, on_movie : callable
         As for :func:`~deepstorm.api.train.train`.
 
     Returns
     -------
-    Adaptation
+    TrainingResult
+        Its scores are the NMSE in per cent of simulated movies, one for each movie.
 
     Raises
     ------
@@ -157,39 +119,52 @@ def train_like(
         If the movie shows no emitters, a setting or a file cannot be used, or the folder holds a
         training for another movie and ``resume`` is not false.
     """
-    chosen = settings or LikeSettings()
-    home, source = Path(folder), find_network(network)
+    chosen, source = settings or AdaptSettings(), find_network(network)
     initial = TrainedNetwork.open(source)
+    home = training_folder(folder, _name(movie))
     check_places(home, output, overwrite=overwrite)
     check_resumable(home, resume=resume, parts=(NETWORK_FOLDER, REFINER_FOLDER))
-    # It may be that only one of two trainings has begun.
+    # It may be that only one of two trainings has started.
     course: dict[str, Any] = {"device": device, "resume": False if resume is False else None}
     course |= {"on_step": on_step, "on_validation": on_validation}
     on_stage("looking at the movie")
-    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
-        pixel_nm = known_pixel_size(selected, pixel_size_nm)
-        sample = sample_frames(selected)
+    with opened_movie(
+        movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
+    ) as (selected, pixel_nm):
+        sample = sample_frames(selected).frames
         given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
         conditions = _conditions(sample, given, selected.name)
-        _take_folder(home, _subject(sample, pixel_nm, initial), anew=resume is False)
+        _take_folder(home, _subject(sample, pixel_nm, initial), afresh=resume is False)
         examples = _examples(chosen, conditions, home, selected, pixel_nm, initial)
     card, tuned = initial.card, source
     if chosen.trains_network:
         on_stage("training the network")
         of_network = chosen.network_training(conditions, card, str(source))
-        tuned = train(of_network, home / NETWORK_FOLDER, **course)
+        tuned = train(of_network, home / NETWORK_FOLDER, **course).path
     on_stage("training its refiner")
     of_refiner = chosen.refiner_training(examples, card, str(tuned), str(source))
-    best = train(of_refiner, home / REFINER_FOLDER, on_movie=on_movie, **course)
+    best = train(of_refiner, home / REFINER_FOLDER, on_movie=on_movie, **course).path
     on_stage("comparing")
     before, after = (
         _scores(each, examples, chosen) for each in (initial, TrainedNetwork.open(best))
     )
-    path = home / RESULT_NAME if output is None else Path(output)
-    found = Adaptation(path, before, after, calibration_record(conditions.calibration))
-    with written_whole(path, overwrite=overwrite or output is None) as partial:
-        shutil.copyfile(best if found.improved else source, partial)
-    return found
+    result = TrainingResult(
+        path=home / RESULT_NAME if output is None else Path(output),
+        reports=home / REFINER_FOLDER,
+        measure=MEASURE,
+        before=before,
+        after=after,
+        details={"simulated_movies": len(after)},
+        calibration=calibration_record(conditions.calibration),
+    )
+    with written_whole(result.path, overwrite=overwrite or output is None) as partial:
+        shutil.copyfile(best if result.improved else source, partial)
+    return result
+
+
+def _name(movie: MovieSource) -> str:
+    """Return the name of the folder in ``runs`` for a movie."""
+    return f"adapt-{Path(movie).stem}" if isinstance(movie, str | os.PathLike) else "adapt"
 
 
 def _conditions(sample: AnyFrames, known: KnownValues, name: str) -> Conditions:
@@ -197,8 +172,7 @@ def _conditions(sample: AnyFrames, known: KnownValues, name: str) -> Conditions:
     conditions = inspect_frames(sample, calibrate_frames(sample, known=known), 1)
     if conditions.has_no_emitters:
         raise InputError(
-            f"nothing that blinks stands out of the noise in '{name}': there is nothing to "
-            "train for"
+            f"nothing that blinks stands out of the noise in '{name}': there is nothing to adapt to"
         )
     return conditions
 
@@ -212,30 +186,30 @@ def _subject(sample: AnyFrames, pixel_nm: float, network: TrainedNetwork) -> dic
     }
 
 
-def _take_folder(home: Path, subject: dict[str, Any], *, anew: bool) -> None:
+def _take_folder(home: Path, subject: dict[str, Any], *, afresh: bool) -> None:
     """Make a folder for a subject, or take the one that is there if it is for the same.
 
     Raises
     ------
     InputError
-        If it is for another subject, unless everything begins anew.
+        If it is for another subject, unless everything restarts.
     """
     path = home / SUBJECT_NAME
     home.mkdir(parents=True, exist_ok=True)
-    if anew or not path.exists():
+    if afresh or not path.exists():
         (home / STRUCTURES_NAME).unlink(missing_ok=True)
     elif path.exists() and path.read_text(encoding="utf-8") != json.dumps(subject):
         raise InputError(
             f"'{home}' holds a training for another movie, for other frames or another region or "
-            "pixel size of it, or from another network; choose another --folder, or begin anew "
-            "with --no-resume"
+            "pixel size of it, or from another network; choose another `folder`, or restart with "
+            "`resume=False`"
         )
     with written_whole(path, overwrite=True) as partial:
         partial.write_text(json.dumps(subject), encoding="utf-8")
 
 
 def _examples(
-    settings: LikeSettings,
+    settings: AdaptSettings,
     conditions: Conditions,
     home: Path,
     movie: Movie,
@@ -256,9 +230,9 @@ def _examples(
 
 
 def _scores(
-    network: TrainedNetwork, examples: MovieExamples, settings: LikeSettings
-) -> Float64Array:
-    """Return the NMSE of simulated movies, told nothing but their pixel size."""
+    network: TrainedNetwork, examples: MovieExamples, settings: AdaptSettings
+) -> tuple[float, ...]:
+    """Return the NMSE in per cent of simulated movies, given nothing but their pixel size."""
     reconstructor = Reconstructor(network)
     scores = []
     for index in range(settings.compared_movies):
@@ -268,5 +242,5 @@ def _scores(
         with open_movie(frames) as movie:
             result = reconstructor.reconstruct(movie, drawn.settings.pixel_size_nm)
         truth = histogram_image(drawn.truth, result.image.shape, result.pixel_size_nm)
-        scores.append(nmse_percent(result.image, truth))
-    return np.array(scores)
+        scores.append(float(nmse_percent(result.image, truth)))
+    return tuple(scores)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deepstorm.api.like import Adaptation, train_like
 
 import deepstorm
 from deepstorm.api import like
-from deepstorm.api.like import Adaptation, train_like
 from deepstorm.errors import InputError
 from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
 from deepstorm.models.building import build

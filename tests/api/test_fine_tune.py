@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from deepstorm.api.own_data import OwnTraining, held_back_loss, own_settings, train_on_own
 
 from deepstorm.api.example_sources import example_source, sparse_frames
-from deepstorm.api.own_data import OwnTraining, held_back_loss, own_settings, train_on_own
 from deepstorm.api.simulate import Simulation, simulate
 from deepstorm.errors import InputError
 from deepstorm.evaluation.matching import match_emitters
