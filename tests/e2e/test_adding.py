@@ -123,6 +123,30 @@ np.testing.assert_allclose(read_localizations("m.um").x_nm, truth.x_nm, atol=1e-
 write_localizations("a.csv", table)
 assert len(read_localizations("a.csv")) == 2
 """,
+    "A format of movies": """
+import pickle, struct
+from pathlib import Path
+import numpy as np
+from deepstorm import SimulationSettings, calibrate, simulate
+from deepstorm.errors import InputError
+from deepstorm.io.movies.opening import open_movie
+
+frames = simulate(SimulationSettings(frames=40, height_px=24, width_px=16), seed=1).frames
+whole = struct.pack("<4sIII", b"COUN", *frames.shape) + frames.astype("<u2").tobytes()
+Path("m.counts").write_bytes(whole)
+with open_movie("m.counts") as movie, pickle.loads(pickle.dumps(movie)) as again:
+    assert movie.shape == again.shape == (40, 24, 16)
+    np.testing.assert_array_equal(movie.read(0, 40), frames)
+    np.testing.assert_array_equal(again.read(3, 5), frames[3:5])
+assert calibrate("m.counts").sigma_px == calibrate(frames).sigma_px
+Path("cut.counts").write_bytes(whole[:-1])
+try:
+    open_movie("cut.counts")
+except InputError as error:
+    assert "truncated" in str(error)
+else:
+    raise AssertionError("a movie that is cut off was opened")
+""",
     "An engine": """
 import numpy as np
 from deepstorm import SimulationSettings, reconstruct, simulate
