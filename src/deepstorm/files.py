@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.locks import signals_wait
 from deepstorm.publishing import (
@@ -25,6 +25,9 @@ from deepstorm.publishing import (
     staged_name,
     workspace_name,
 )
+
+if TYPE_CHECKING:  # with it comes NumPy, for which no help should wait
+    from deepstorm.arrays import PathLike
 
 # Where the sets of this process are being written; what is written there belongs to a set already.
 _STAGED: set[Path] = set()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +17,15 @@ def test_version_and_help(run: Run) -> None:
     assert code == 2
     assert "reconstruct" in out + message
     assert "error" not in message
+
+
+def test_help_waits_for_no_library() -> None:
+    code = (
+        "import deepstorm.cli.app, sys; "
+        "print(*{'numpy', 'scipy', 'torch', 'pydantic'} & sys.modules.keys())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == "\n"
 
 
 @pytest.mark.parametrize(

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import Annotated, NoReturn
 
 import typer
 
-from deepstorm.cli.adapt import adapt
-from deepstorm.cli.calibrate import calibrate
-from deepstorm.cli.demo import demo
-from deepstorm.cli.evaluate import evaluate
-from deepstorm.cli.fine_tune import fine_tune
-from deepstorm.cli.models import models
-from deepstorm.cli.reconstruct import reconstruct
-from deepstorm.cli.reproduce import reproduce
-from deepstorm.cli.simulate import simulate
 from deepstorm.cli.terminal import fail
-from deepstorm.cli.train import train
 from deepstorm.cli.wording import in_options, options_by_argument
 from deepstorm.errors import InputError, ResumableInterrupt
 
 INTERRUPTED = 130
-# In the order in which the help lists them.
-COMMANDS: tuple[Callable[..., None], ...] = (
-    reconstruct,
-    simulate,
-    calibrate,
-    train,
-    adapt,
-    fine_tune,
-    evaluate,
-    models,
-    demo,
-    reproduce,
+# In the order in which the help lists them: each is a function in the module of its name.
+COMMANDS = (
+    "reconstruct",
+    "simulate",
+    "calibrate",
+    "train",
+    "adapt",
+    "fine_tune",
+    "evaluate",
+    "models",
+    "demo",
+    "reproduce",
 )
 
 app = typer.Typer(
@@ -45,8 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in COMMANDS:
-    app.command()(command)
+for name in COMMANDS:
+    app.command()(resolve_name(f"deepstorm.cli.{name}:{name}"))
 
 
 @app.callback(invoke_without_command=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from deepstorm.cli.options import (
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
 from deepstorm.errors import InputError
 from deepstorm.files import check_named
+from deepstorm.reconstruction.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     from deepstorm.api.outputs import Outputs
@@ -73,17 +73,12 @@ Resume = Annotated[
 ]
 
 
-class EngineName(StrEnum):
-    """What runs a network."""
-
-    AUTO = "auto"
-    TORCH = "torch"
-    OPENVINO = "openvino"
-    ONNX = "onnx"
-
-
 Engine = Annotated[
-    EngineName, typer.Option("--engine", help="What runs the network; onnx is an extra.")
+    str,
+    typer.Option(
+        metavar=f"<{'|'.join(['auto', *ENGINES])}>",
+        help="What runs the network; onnx is an extra.",
+    ),
 ]
 
 
@@ -106,7 +101,7 @@ def reconstruct(
     gain: Gain = None,
     sigma: Sigma = None,
     device: Device = DeviceName.AUTO,
-    engine: Engine = EngineName.AUTO,
+    engine: Engine = "auto",
     overwrite: Overwrite = False,
     resume: Resume = None,
     as_json: AsJson = False,
@@ -139,7 +134,7 @@ def reconstruct(
             region=Region.parse(roi) if roi is not None else None,
             windows=windows,
             device=device.value,
-            engine=engine.value,
+            engine=engine,
             overwrite=overwrite,
             resume=resume,
             on_progress=lambda step: update(step.frames, step.total_frames, ""),

@@ -19,8 +19,7 @@ class Recorded:
 
     kind = ""
 
-    def __init__(self, network: object, *others: Any, peaks: object = None) -> None:
-        device = others[0] if others else "cpu"
+    def __init__(self, network: object, *, device: str, peaks: object) -> None:
         self.name = f"{self.kind}-{device}"
 
 
@@ -60,12 +59,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ({"mps": True}, "cpu", "auto", "openvino-cpu"),
         ({"engines": "torch onnx"}, "auto", "auto", "torch-cpu"),
         ({"engines": "torch"}, "cpu", "auto", "torch-cpu"),
-        ({}, "auto", "torch", "torch-cpu"),
-        ({"cuda": True}, "auto", "torch", "torch-cuda"),
-        ({"cuda": True}, "auto", "openvino", "openvino-cpu"),
+        ({"cuda": True}, "cpu", "torch", "torch-cpu"),
+        ({"cuda": True}, "cuda", "torch", "torch-cuda"),
+        ({}, "cpu", "openvino", "openvino-cpu"),
         ({"cuda": True}, "cuda", "onnx", "onnx-cuda"),
         ({}, "cpu", "onnx", "onnx-cpu"),
-        ({"cuda": True}, "auto", "onnx", "onnx-auto"),  # which asks its own runtime
+        # An engine that was asked for finds a device by itself.
+        ({"cuda": True}, "auto", "torch", "torch-auto"),
+        ({"cuda": True}, "auto", "openvino", "openvino-auto"),
+        ({"cuda": True}, "auto", "onnx", "onnx-auto"),
     ],
 )
 def test_engines_are_chosen_by_name_and_by_what_is_there(
@@ -84,7 +86,7 @@ def test_engines_are_chosen_by_name_and_by_what_is_there(
     ("device", "engine", "message"),
     [
         ("cuda", "auto", "no CUDA device"),
-        ("mps", "torch", "no Apple GPU"),
+        ("mps", "auto", "no Apple GPU"),
         ("gpu", "auto", "device 'gpu' is not known; choose one of auto, cpu, cuda, mps"),
         ("auto", "tensorflow", "engine 'tensorflow' is not known; there are: torch, openvino"),
         ("cuda", "openvino", r"'openvino' does not run on the device 'cuda', only on cpu; there"),
@@ -119,3 +121,9 @@ def test_torch_takes_over_where_openvino_is_not_installed(
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert "openvino" not in installed_engines()
     assert choose_engine(trained, "cpu").name == "torch-cpu"
+
+
+def test_every_engine_is_there_and_knows_its_name(trained: TrainedNetwork) -> None:
+    for name in installed_engines():
+        assert choose_engine(trained, "cpu", name).name.startswith(f"{name}-")
+        assert choose_engine(trained, "auto", name).name.startswith(f"{name}-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,12 @@ from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.io.tables.emitter_columns import lateral
 from deepstorm.io.tables.numbers import Head, read_numbers, write_rows
-from deepstorm.io.tables.text_formats import (
-    WriteOptions,
-    finished,
-    needed_pixel_size,
-    scaled,
-)
+from deepstorm.io.tables.table_format import TableFormat, WriteOptions, needed_pixel_size
+from deepstorm.io.tables.text_formats import finished, scaled
 from deepstorm.structures import Localizations
 
 
-class Decode:
+class Decode(TableFormat):
     """CSV tables of DECODE: three lines of comments, then named columns; frames from 0.
 
     Positions are in px or nm from the *centre* of the first pixel, half a pixel from the corner
@@ -59,7 +56,9 @@ class Decode:
             del columns["z_nm"]  # DECODE writes a z of 0 for 2D data
         return finished(head, columns, first_frame=0)
 
-    def write(self, path: Path, localizations: Localizations, options: WriteOptions) -> None:
+    def write(
+        self, files: Sequence[Path], localizations: Localizations, options: WriteOptions
+    ) -> None:
         """Write positions in pixels, with every column that DECODE looks for."""
         pixel_nm = needed_pixel_size(options.pixel_size_nm, "DECODE tables count in camera pixels")
         known = _decode_columns(localizations, pixel_nm)
@@ -68,7 +67,7 @@ class Decode:
         meta = json.dumps({"xy_unit": "px", "px_size": [pixel_nm, pixel_nm]})
         header = f'# DECODE EmitterSet\n# {{"version": "deepstorm"}}\n# {meta}\n{self._headings}\n'
         write_rows(
-            path,
+            files[0],
             header,
             [known.get(name, unknown) for name in names],
             ["%d" if name in ("frame_ix", "id") else "%.6f" for name in names],

@@ -45,6 +45,8 @@ class OpenVinoEngine(StagedEngine):
         Of the network for frames, ``"int8"``, ``"bf16"`` or ``"f32"``; the fastest where absent.
     peaks : PeakSettings, optional
         Which maxima are sought.
+    device : str
+        As other engines have it; only CPUs are used.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class OpenVinoEngine(StagedEngine):
         network: TrainedNetwork,
         precision: str | None = None,
         peaks: PeakSettings | None = None,
+        device: str = "cpu",
     ) -> None:
         card = network.card
         with _unreported():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.models.devices import find_device
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines import stages
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
@@ -29,9 +30,14 @@ class TorchEngine(StagedEngine):
     network : TrainedNetwork
         One in memory is moved to the device.
     device : str
-        ``cpu``, ``cuda`` or ``mps``.
+        ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where there is one.
     peaks : PeakSettings, optional
         Which maxima are sought.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
     """
 
     keeps_shape = False
@@ -42,7 +48,7 @@ class TorchEngine(StagedEngine):
         device: str = "cpu",
         peaks: PeakSettings | None = None,
     ) -> None:
-        self.device = torch.device(device)
+        self.device = find_device(device)
         if self.device.type == "cpu":
             self.pixels_per_call = 128 * 128
         else:

@@ -6,12 +6,11 @@ import numpy as np
 
 from deepstorm.simulation.blinking import AnyBlinking, IndependentBlinking, SwitchingBlinking
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
+from deepstorm.simulation.mixture_scene import MixtureScene
 from deepstorm.simulation.scenes import (
     ClusterScene,
     FilamentScene,
-    MixtureScene,
     Scene,
-    SimpleScene,
     UniformScene,
 )
 from deepstorm.simulation.simulator import SimulationSettings
@@ -46,7 +45,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     return MixtureScene(parts=tuple(parts), weights=tuple(rng.uniform(0.1, 1, len(parts))))
 
 
-def draw_simple_scene(rng: np.random.Generator) -> SimpleScene:
+def draw_simple_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene of one kind."""
     kind = rng.choice(["uniform", "filaments", "bundle", "clusters"], p=[0.3, 0.35, 0.2, 0.15])
     if kind == "uniform":
