@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from deepstorm.arrays import Float32Array, PathLike
 from deepstorm.errors import InputError
-from deepstorm.files import check_named, check_outputs, written_whole
+from deepstorm.files import OutputSet, check_named, check_outputs, output_set
 from deepstorm.io.images import write_image
 from deepstorm.io.movies.writing import movie_stream
 from deepstorm.io.tables.localizations import files_of_table, localization_stream
@@ -58,6 +58,12 @@ class Outputs:
             time_lapse=stem.with_name(stem.name + "_windows.tif") if time_lapse else None,
         )
 
+    @property
+    def files(self) -> list[Path]:
+        """All of them, the image first, the record last."""
+        written = [self.image, self.preview, self.time_lapse, *files_of_table(self.localizations)]
+        return [path for path in (*written, self.record) if path is not None]
+
     def check(self, *, overwrite: bool, inputs: Iterable[object] = ()) -> None:
         """Refuse files that may not be written, before any work is done.
 
@@ -76,24 +82,27 @@ class Outputs:
         ):
             if path is not None and path.suffix.lower() not in suffixes:
                 raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
-        pictures = [self.image, self.preview, self.time_lapse]
-        written = [*pictures, self.record, *files_of_table(self.localizations)]
-        check_outputs(written, overwrite=overwrite, inputs=inputs)
+        check_outputs(self.files, overwrite=overwrite, inputs=inputs)
 
-    def write(self, result: Reconstruction, *, overwrite: bool) -> None:
+    def reserved(
+        self, *, overwrite: bool, inputs: Iterable[object] = ()
+    ) -> contextlib.AbstractContextManager[OutputSet]:
+        """Return the files as one set, checked; see :func:`~deepstorm.files.output_set`."""
+        self.check(overwrite=overwrite, inputs=inputs)
+        return output_set(self.files, overwrite=overwrite, inputs=inputs)
+
+    def staged(self, files: OutputSet) -> Outputs:
+        """Return where to write while the set is not complete."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Outputs(**{name: files.staged(path) for name, path in named.items() if path})
+
+    def write(self, result: Reconstruction) -> None:
         """Write what is known at the end: image, preview and record."""
         description = "expected number of emitters per pixel, deepstorm " + version("deepstorm")
-        write_image(
-            self.image,
-            result.image,
-            result.pixel_size_nm,
-            description=description,
-            overwrite=overwrite,
-        )
+        write_image(self.image, result.image, result.pixel_size_nm, description=description)
         if self.preview is not None:
-            write_preview(self.preview, result.image, result.pixel_size_nm, overwrite=overwrite)
-        with written_whole(self.record, overwrite=overwrite) as partial:
-            partial.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
+            write_preview(self.preview, result.image, result.pixel_size_nm)
+        self.record.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
 
 
 class CollectedLocalizations:
@@ -130,7 +139,6 @@ def localization_sink(
     outputs: Outputs | None,
     *,
     wanted: bool,
-    overwrite: bool,
     pixel_size_nm: float,
     shape: tuple[int, int, int],
 ) -> contextlib.AbstractContextManager[Callable[[Localizations], None] | None]:
@@ -139,9 +147,9 @@ def localization_sink(
     Parameters
     ----------
     outputs : Outputs, optional
+        Staged.
     wanted : bool
         Whether they are kept in memory where there are no outputs.
-    overwrite : bool
     pixel_size_nm : float
         Size of a camera pixel.
     shape : (int, int, int)
@@ -151,26 +159,24 @@ def localization_sink(
         return contextlib.nullcontext(CollectedLocalizations() if wanted else None)
     if outputs.localizations is None:
         return contextlib.nullcontext(None)
-    return localization_stream(
-        outputs.localizations, pixel_size_nm=pixel_size_nm, shape=shape, overwrite=overwrite
-    )
+    return localization_stream(outputs.localizations, pixel_size_nm=pixel_size_nm, shape=shape)
 
 
 @contextlib.contextmanager
 def image_sink(
-    outputs: Outputs | None, *, overwrite: bool, pixel_size_nm: float
+    outputs: Outputs | None, *, pixel_size_nm: float
 ) -> Iterator[Callable[[Float32Array], None]]:
     """Yield where the images of windows go: to a file, or into memory.
 
     Parameters
     ----------
     outputs : Outputs, optional
-    overwrite : bool
+        Staged.
     pixel_size_nm : float
         Size of a pixel of these images.
     """
     if outputs is None or outputs.time_lapse is None:
         yield CollectedImages()
     else:
-        with movie_stream(outputs.time_lapse, pixel_size_nm, overwrite=overwrite) as append:
+        with movie_stream(outputs.time_lapse, pixel_size_nm) as append:
             yield lambda image: append(image[np.newaxis])

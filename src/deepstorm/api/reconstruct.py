@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepstorm.api.calibrate import calibration_record
@@ -21,6 +19,7 @@ from deepstorm.api.outputs import (
     image_sink,
     localization_sink,
 )
+from deepstorm.api.provenance import InputFile
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
@@ -110,9 +109,14 @@ def reconstruct(
         If the movie, the network or a setting cannot be used; nothing is left behind then.
     """
     began = time.perf_counter()
-    if outputs is not None:
-        outputs.check(overwrite=overwrite, inputs=[movie, network])
-    with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
+    inputs = [movie, network]
+    with (
+        outputs.reserved(overwrite=overwrite, inputs=inputs) if outputs else nullcontext() as files,
+        open_movie(movie) as whole,
+        SelectedMovie(whole, frames, region) as selected,
+    ):
+        opened = InputFile.of(movie)
+        staged = outputs.staged(files) if outputs and files else None
         if pixel_size_nm is None and known is not None:
             pixel_size_nm = known.pixel_size_nm
         pixel_nm = known_pixel_size(selected, pixel_size_nm)
@@ -122,13 +126,12 @@ def reconstruct(
         image_nm = pixel_nm / reconstructor.upsampling
         with (
             localization_sink(
-                outputs,
+                staged,
                 wanted=localizations,
-                overwrite=overwrite,
                 pixel_size_nm=pixel_nm,
                 shape=selected.shape,
             ) as sink,
-            image_sink(outputs, overwrite=overwrite, pixel_size_nm=image_nm) as lapse,
+            image_sink(staged, pixel_size_nm=image_nm) as lapse,
         ):
             result = reconstructor.reconstruct(
                 selected,
@@ -150,7 +153,8 @@ def reconstruct(
                     windows,
                 ),
                 "network": network_record,
-                "input": _input_record(movie, selected),
+                "input": opened.record(selected),
+                "warnings": result.record["warnings"] + opened.warnings(),
                 "versions": package_versions(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "total_s": time.perf_counter() - began,
@@ -163,8 +167,8 @@ def reconstruct(
                 else None,
                 record=record,
             )
-            if outputs is not None:
-                outputs.write(result, overwrite=overwrite)
+            if staged is not None:
+                staged.write(result)
     return result
 
 
@@ -254,24 +258,10 @@ def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm
         )
 
 
-def _input_record(source: MovieSource, movie: Movie) -> dict[str, Any]:
-    """Tell which input it was: a file's size and time stand for its content, for speed."""
-    described: dict[str, Any] = {"name": movie.name, "shape": list(movie.shape)}
-    if isinstance(source, str | os.PathLike):
-        status = Path(source).stat()
-        changed = datetime.fromtimestamp(status.st_mtime, UTC)
-        described |= {
-            "path": str(Path(source).absolute()),
-            "bytes": status.st_size,
-            "modified": changed.isoformat(timespec="seconds"),
-        }
-    return described
-
-
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that decide a result."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

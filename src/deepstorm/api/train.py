@@ -14,19 +14,20 @@ from deepstorm.api.example_sources import example_source
 from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs, check_writable, written_whole
+from deepstorm.files import check_outputs, check_writable, output_set
 from deepstorm.models.checkpoint import save_network, with_refiner_of
 from deepstorm.models.devices import find_device
 from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
-from deepstorm.training.course.distributed import Team, joined_team
+from deepstorm.training.course.distributed import Team, is_first_process, joined_team
 from deepstorm.training.course.folder import (
     OF_ONE_TRAINING,
     check_resumable,
     clear_training,
     initial_network,
     keep_initial,
+    reserved_folder,
 )
 from deepstorm.training.course.loss_log import Progress
 from deepstorm.training.course.reducing import allow_8_bits
@@ -181,7 +182,12 @@ def train(
     check_resumable(home, resume=resume)
     if resume is False:
         _check_start(home, chosen)
-    with joined_team(device) as team:
+    written = [output] if is_first_process() else []
+    with (
+        reserved_folder(home),
+        output_set(written, overwrite=overwrite) as outputs,
+        joined_team(device) as team,
+    ):
         training, opened = _prepared(chosen, home, device, team, source, fresh=resume is False)
         record = TrainingRecord(
             training, opened, on_validation, tensorboard=tensorboard, processes=team.size
@@ -199,8 +205,7 @@ def train(
         if output is None:
             return best
         if team.writes:
-            with written_whole(output, overwrite=overwrite) as partial:
-                shutil.copyfile(best, partial)
+            shutil.copyfile(best, outputs.staged(output))
     return Path(output)
 
 

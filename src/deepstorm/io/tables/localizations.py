@@ -10,7 +10,7 @@ import numpy as np
 
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs, written_whole
+from deepstorm.files import output_set, written_whole
 from deepstorm.io.checking import existing_file
 from deepstorm.io.tables.decode import Decode
 from deepstorm.io.tables.numbers import Head, read_head
@@ -173,20 +173,18 @@ def localization_stream(
         See :func:`write_localizations`, as for the other parameters. All parts must have the same
         columns.
     """
-    if _chosen_format(Path(path), None) == ThunderStorm.name:
-        with written_whole(path, overwrite=overwrite) as partial:
-            yield _Appender(partial)
-        return
-    check_outputs(files_of_table(path), overwrite=overwrite)
-    parts: list[Localizations] = []
-    yield parts.append
-    write_localizations(
-        path,
-        Localizations.concatenate(parts),
-        pixel_size_nm=pixel_size_nm,
-        shape=shape,
-        overwrite=overwrite,
-    )
+    with output_set(files_of_table(path), overwrite=overwrite) as outputs:
+        if _chosen_format(Path(path), None) == ThunderStorm.name:
+            yield _Appender(outputs.staged(path))
+            return
+        parts: list[Localizations] = []
+        yield parts.append
+        write_localizations(
+            outputs.staged(path),
+            Localizations.concatenate(parts),
+            pixel_size_nm=pixel_size_nm,
+            shape=shape,
+        )
 
 
 class _Appender:

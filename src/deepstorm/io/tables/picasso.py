@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from deepstorm.arrays import AnyArray, Float64Array, PathLike
 from deepstorm.errors import InputError, MissingExtraError
-from deepstorm.files import written_whole
+from deepstorm.files import output_set
 from deepstorm.io.checking import existing_file
 from deepstorm.io.tables.emitter_columns import localizations_from_columns, root_mean_square
 from deepstorm.io.tables.text_formats import WriteOptions, needed_pixel_size
@@ -96,13 +95,12 @@ class Picasso:
         pixel_nm = needed_pixel_size(options.pixel_size_nm, "Picasso counts in camera pixels")
         table = _table(localizations, pixel_nm)
         info = _info(localizations, pixel_nm, options.shape)
-        with ExitStack() as files:
-            target = files.enter_context(written_whole(path, overwrite=overwrite))
-            beside = Path(path).with_suffix(".yaml")
-            notes = files.enter_context(written_whole(beside, overwrite=overwrite))
-            with h5py.File(target, "w") as file:
+        beside = Path(path).with_suffix(".yaml")
+        with output_set([path, beside], overwrite=overwrite) as outputs:
+            with h5py.File(outputs.staged(path), "w") as file:
                 file.create_dataset("locs", data=table)
-            notes.write_text(yaml.safe_dump_all(info, sort_keys=False), encoding="utf-8")
+            notes = yaml.safe_dump_all(info, sort_keys=False)
+            outputs.staged(beside).write_text(notes, encoding="utf-8")
 
 
 def picasso_libraries() -> tuple[Any, Any]:
