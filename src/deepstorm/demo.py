@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from deepstorm.api.outputs import Outputs
 from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs
+from deepstorm.files import output_set
 from deepstorm.reports.panels import ImagePanel
 from deepstorm.reports.pictures import comparison_picture
 from deepstorm.simulation.blinking import Brightness
@@ -72,14 +73,18 @@ def run_demo(
         folder / name for name in ("movie.tif", "truth.csv", "comparison.png")
     )
     outputs = _outputs(folder)
-    outputs.check(overwrite=overwrite)
-    check_outputs([movie, truth_path, picture], overwrite=overwrite)
+    files = [movie, truth_path, picture, *outputs.files]
     settings = demo_settings(frames)
-    truth = simulate(settings, seed=seed, movie=movie, truth=truth_path, overwrite=overwrite).truth
-    result = reconstruct(movie, outputs=outputs, overwrite=overwrite, on_progress=on_progress)
-    _show(picture, result, truth, settings.pixel_size_nm, overwrite=overwrite)
+    with output_set(files, overwrite=overwrite) as whole:
+        simulated = whole.staged(movie)
+        truth = simulate(settings, seed=seed, movie=simulated, truth=whole.staged(truth_path)).truth
+        staged = outputs.staged(whole)
+        result = reconstruct(simulated, outputs=staged, on_progress=on_progress)
+        _name_input(staged.record, movie)
+        _show(whole.staged(picture), result, truth, settings.pixel_size_nm)
+        table = whole.staged(folder / "localizations.csv")
+        table_scores = evaluate(table, truth, radius_nm=50.0).figures()
     seconds = result.record["reconstruction_s"]
-    table_scores = evaluate(folder / "localizations.csv", truth, radius_nm=50.0).figures()
     return {
         "frames": frames,
         "emitters": len(truth),
@@ -92,13 +97,18 @@ def run_demo(
     }
 
 
+def _name_input(record: Path, movie: Path) -> None:
+    """Let a record call the movie by its final name."""
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["input"] |= {"name": movie.name, "path": str(movie.absolute())}
+    record.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def _show(
     path: Path,
     result: Reconstruction,
     truth: Localizations,
     pixel_size_nm: float,
-    *,
-    overwrite: bool,
 ) -> None:
     """Draw widefield, reconstruction and truth side by side."""
     height, width = result.image.shape
@@ -108,7 +118,7 @@ def _show(
         ImagePanel("reconstruction", result.image, fine_nm),
         ImagePanel("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
     ]
-    comparison_picture(path, panels, overwrite=overwrite)
+    comparison_picture(path, panels)
 
 
 def _outputs(folder: Path) -> Outputs:

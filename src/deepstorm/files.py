@@ -173,7 +173,6 @@ class OutputSet:
         if place(target) in _STAGED:
             return target
         name = staged_name(target)
-        _STAGED.add(place(name))
         name.touch()
         self._mode = name.stat().st_mode
         return name
@@ -195,6 +194,7 @@ class OutputSet:
         check_outputs(self._targets, overwrite=overwrite, inputs=inputs)
         self._reservation.take(self._places)
         self._is_reserved = True
+        _STAGED.update(staged_name(each) for each in self._places)
         for each in self._places:
             _check_absent(each, overwrite=overwrite)  # it may have come before it was reserved
 
@@ -280,6 +280,7 @@ def output_set(
         yield outputs
         with signals_wait():
             outputs._publish(overwrite=overwrite)
+            outputs._keeps_workspace = False  # there is nothing to go on with
             outputs._end()
     except BaseException:
         with signals_wait():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from deepstorm.calibration.assumption import Examination, KnownValues
 from deepstorm.calibration.calibrate import examine_frames
 from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs, written_whole
+from deepstorm.files import OutputSet, output_set
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.selection import Region
 from deepstorm.reports.calibration import draw_calibration, said
@@ -55,20 +56,14 @@ class CalibrationOutputs:
     record: PathLike | None = None
     picture: PathLike | None = None
 
-    def check(self, *, overwrite: bool, inputs: Iterable[object] = ()) -> None:
-        """Refuse files that may not be written, before any work is done.
-
-        Parameters
-        ----------
-        overwrite : bool
-            Whether existing files may be replaced.
-        inputs : iterable
-            What is read, and so may not be replaced.
-        """
+    def reserved(
+        self, *, overwrite: bool, inputs: Iterable[object] = ()
+    ) -> contextlib.AbstractContextManager[OutputSet]:
+        """Return the files as one set; see :func:`~deepstorm.files.output_set`."""
         for path, suffix in ((self.record, ".json"), (self.picture, ".png")):
             if path is not None and Path(path).suffix.lower() != suffix:
                 raise InputError(f"'{path}' cannot be written; end its name in {suffix}")
-        check_outputs([self.record, self.picture], overwrite=overwrite, inputs=inputs)
+        return output_set([self.picture, self.record], overwrite=overwrite, inputs=inputs)
 
 
 def calibrate(
@@ -113,27 +108,19 @@ def calibrate(
     InputError
         If the movie or a value cannot be used, or a file not be written.
     """
-    if outputs is not None:
-        outputs.check(overwrite=overwrite, inputs=[movie])
-    with selected_movie(movie, frames=frames, region=region) as selected:
-        pixel_nm = pixel_size_of(selected, pixel_size_nm, known)
-        given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
-        examination = _examine(selected, given)
-        name = selected.name
-    if outputs is not None:
-        _write(outputs, examination, name, overwrite)
+    wanted = outputs or CalibrationOutputs()
+    with wanted.reserved(overwrite=overwrite, inputs=[movie]) as files:
+        with selected_movie(movie, frames=frames, region=region) as selected:
+            pixel_nm = pixel_size_of(selected, pixel_size_nm, known)
+            given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
+            examination = _examine(selected, given)
+            name = selected.name
+        if wanted.picture is not None:
+            draw_calibration(files.staged(wanted.picture), examination, name)
+        if wanted.record is not None:
+            text = json.dumps(calibration_record(examination.calibration), indent=2)
+            files.staged(wanted.record).write_text(text + "\n", encoding="utf-8")
     return examination.calibration
-
-
-def _write(
-    outputs: CalibrationOutputs, examination: Examination, name: str, overwrite: bool
-) -> None:
-    if outputs.record is not None:
-        text = json.dumps(calibration_record(examination.calibration), indent=2)
-        with written_whole(outputs.record, overwrite=overwrite) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
-    if outputs.picture is not None:
-        draw_calibration(outputs.picture, examination, name, overwrite=overwrite)
 
 
 def _examine(movie: Movie, known: KnownValues) -> Examination:

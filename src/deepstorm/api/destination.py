@@ -14,7 +14,7 @@ import numpy as np
 from deepstorm.api.outputs import Outputs
 from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError, ResumableInterrupt
-from deepstorm.files import OutputSet, leftover_workspace, output_set
+from deepstorm.files import OutputSet, leftover_workspace
 from deepstorm.io.movies.writing import movie_stream
 from deepstorm.io.tables.localizations import localization_stream
 from deepstorm.reconstruction.job import Job
@@ -82,8 +82,8 @@ class InFiles:
     def __init__(
         self, outputs: Outputs, files: OutputSet, streams: contextlib.ExitStack, *, resumes: bool
     ) -> None:
-        self._outputs = outputs
         self._files = files
+        self._staged = outputs.staged(files)
         self._resumes = resumes
         self._saved: SavedProgress | None = None
         self._add_table: Callable[[Localizations], None] | None = None
@@ -126,21 +126,18 @@ class InFiles:
 
     def complete(self, result: Reconstruction) -> Reconstruction:
         """Write the rest; all files appear when the set is published."""
-        self._outputs.write(result, self._files)
+        self._staged.write(result)
         return replace(result, localizations=None)
 
     def _open(self, job: Job) -> None:
-        if self._outputs.localizations is not None:
+        staged = self._staged
+        if staged.localizations is not None:
             stream = localization_stream(
-                self._files.staged(self._outputs.localizations),
-                pixel_size_nm=job.pixel_size_nm,
-                shape=job.shape,
+                staged.localizations, pixel_size_nm=job.pixel_size_nm, shape=job.shape
             )
             self._add_table = self._streams.enter_context(stream)
-        if self._outputs.time_lapse is not None:
-            images = movie_stream(
-                self._files.staged(self._outputs.time_lapse), job.pixel_size_nm / job.upsampling
-            )
+        if staged.time_lapse is not None:
+            images = movie_stream(staged.time_lapse, job.pixel_size_nm / job.upsampling)
             append = self._streams.enter_context(images)
             self._add_window = lambda image: append(image[np.newaxis])
 
@@ -181,7 +178,7 @@ def destination(
     if outputs is None:
         yield InMemory()
         return
-    with output_set(outputs.paths(), overwrite=overwrite, inputs=inputs) as files:
+    with outputs.reserved(overwrite=overwrite, inputs=inputs) as files:
         resumes = _resumes(outputs.image, resume)
         with contextlib.ExitStack() as streams:
             to = InFiles(outputs, files, streams, resumes=resumes)

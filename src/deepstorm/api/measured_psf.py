@@ -15,7 +15,7 @@ from deepstorm.calibration.measured_psf import (
     measure_sparse,
 )
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs
+from deepstorm.files import output_set
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.selection import Region
 from deepstorm.io.psf_images import read_psf, write_psf
@@ -102,24 +102,24 @@ def measure_psf(
         If the movie or a value cannot be used, too few emitters stand alone, or the file may not be
         written.
     """
-    check_outputs([output], overwrite=overwrite, inputs=[movie, positions])
     if not RADII_PX[0] <= radius_px <= RADII_PX[1]:
         raise InputError(f"`radius_px={radius_px}` cannot be used; expected {RADII_PX[0]} to 20")
     if z_step_nm is not None and not 0 < z_step_nm <= 10_000:
         raise InputError(
             f"planes cannot be `z_step_nm={z_step_nm:g}` apart; expected more than 0, up to 10,000"
         )
-    with opened_movie(movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm) as (
-        selected,
-        pixel_nm,
-    ):
-        seen = _seen(selected, is_stack=z_step_nm is not None)
-        given = _given(positions, pixel_nm, selected.frames.start, region)
-    measurement = _measured(seen, given, radius_px, is_beads=z_step_nm is not None)
-    step_nm = z_step_nm if len(measurement.image) > 1 else None
-    psf = SampledPsf(measurement.image, cell_size_nm(pixel_nm), step_nm).centred()
-    if output is not None:
-        write_psf(output, psf.planes, psf.pixel_size_nm, step_nm, overwrite=overwrite)
+    with output_set([output], overwrite=overwrite, inputs=[movie, positions]) as outputs:
+        with opened_movie(movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm) as (
+            selected,
+            pixel_nm,
+        ):
+            seen = _seen(selected, is_stack=z_step_nm is not None)
+            given = _given(positions, pixel_nm, selected.frames.start, region)
+        measurement = _measured(seen, given, radius_px, is_beads=z_step_nm is not None)
+        step_nm = z_step_nm if len(measurement.image) > 1 else None
+        psf = SampledPsf(measurement.image, cell_size_nm(pixel_nm), step_nm).centred()
+        if output is not None:
+            write_psf(outputs.staged(output), psf.planes, psf.pixel_size_nm, step_nm)
     return MeasuredOptics(psf, measurement)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
-from deepstorm.files import OutputSet, check_named, check_outputs
+from deepstorm.files import OutputSet, check_named, check_outputs, output_set
 from deepstorm.io.images import write_image
 from deepstorm.io.tables.localizations import files_of_table
 from deepstorm.reports.pictures import write_preview
@@ -54,24 +55,11 @@ class Outputs:
             time_lapse=stem.with_name(stem.name + "_windows.tif") if time_lapse else None,
         )
 
-    def paths(self) -> list[Path]:
-        """Return all files, the record last.
-
-        Raises
-        ------
-        InputError
-            If a name does not tell the format that is written.
-        """
-        tiff = (".tif", ".tiff")
-        for path, suffixes in (
-            (self.image, tiff),
-            (self.preview, (".png",)),
-            (self.time_lapse, tiff),
-        ):
-            if path is not None and path.suffix.lower() not in suffixes:
-                raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
-        wanted = [self.image, self.preview, self.time_lapse, *files_of_table(self.localizations)]
-        return [*(path for path in wanted if path is not None), self.record]
+    @property
+    def files(self) -> list[Path]:
+        """All of them, the image first, the record last."""
+        written = [self.image, self.preview, self.time_lapse, *files_of_table(self.localizations)]
+        return [path for path in (*written, self.record) if path is not None]
 
     def check(self, *, overwrite: bool, inputs: Iterable[object] = ()) -> None:
         """Refuse files that may not be written, before any work is done.
@@ -83,21 +71,32 @@ class Outputs:
         inputs : iterable
             What is read, and so may not be replaced.
         """
-        check_outputs(self.paths(), overwrite=overwrite, inputs=inputs)
+        tiff = (".tif", ".tiff")
+        for path, suffixes in (
+            (self.image, tiff),
+            (self.preview, (".png",)),
+            (self.time_lapse, tiff),
+        ):
+            if path is not None and path.suffix.lower() not in suffixes:
+                raise InputError(f"'{path}' cannot be written; end its name in {suffixes[0]}")
+        check_outputs(self.files, overwrite=overwrite, inputs=inputs)
 
-    def write(self, result: Reconstruction, files: OutputSet) -> None:
-        """Write what is known at the end: image, preview and record.
+    def reserved(
+        self, *, overwrite: bool, inputs: Iterable[object] = ()
+    ) -> contextlib.AbstractContextManager[OutputSet]:
+        """Return the files as one set, checked; see :func:`~deepstorm.files.output_set`."""
+        self.check(overwrite=overwrite, inputs=inputs)
+        return output_set(self.files, overwrite=overwrite, inputs=inputs)
 
-        Parameters
-        ----------
-        result : Reconstruction
-        files : OutputSet
-            Of :meth:`paths`; they appear when it is published.
-        """
+    def staged(self, files: OutputSet) -> Outputs:
+        """Return where to write while the set is not complete."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Outputs(**{name: files.staged(path) for name, path in named.items() if path})
+
+    def write(self, result: Reconstruction) -> None:
+        """Write what is known at the end: image, preview and record."""
         description = "expected number of emitters per pixel, deepstorm " + version("deepstorm")
-        image = files.staged(self.image)
-        write_image(image, result.image, result.pixel_size_nm, description=description)
+        write_image(self.image, result.image, result.pixel_size_nm, description=description)
         if self.preview is not None:
-            write_preview(files.staged(self.preview), result.image, result.pixel_size_nm)
-        text = json.dumps(result.record, indent=2) + "\n"
-        files.staged(self.record).write_text(text, encoding="utf-8")
+            write_preview(self.preview, result.image, result.pixel_size_nm)
+        self.record.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.config import read_settings, validated
 from deepstorm.errors import InputError, PixelSizeNeededError
-from deepstorm.files import check_outputs
+from deepstorm.files import output_set
 from deepstorm.io.images import read_image
 from deepstorm.io.movies.writing import write_movie
 from deepstorm.io.tables.localizations import (
@@ -122,25 +122,21 @@ def simulate(
         If a setting cannot be used or a file not be written.
     """
     chosen = settings if isinstance(settings, SimulationSettings) else simulation_settings(settings)
-    check_outputs(
-        [movie, *files_of_table(truth)], overwrite=overwrite, inputs=[settings, *_files_of(chosen)]
-    )
-    chosen = with_image_read(with_psf_read(chosen))
-    decided = simulate_movie(chosen, np.random.default_rng(seed))
-    counted = _counted(decided.frames(), on_progress)
-    frames = None
-    if movie is None:
-        frames = np.concatenate(list(counted))
-    else:
-        write_movie(movie, counted, chosen.pixel_size_nm, overwrite=overwrite)
-    if truth is not None:
-        write_localizations(
-            truth,
-            decided.truth,
-            pixel_size_nm=chosen.pixel_size_nm,
-            shape=decided.shape,
-            overwrite=overwrite,
-        )
+    files, inputs = [movie, *files_of_table(truth)], [settings, *_files_of(chosen)]
+    with output_set(files, overwrite=overwrite, inputs=inputs) as outputs:
+        chosen = with_image_read(with_psf_read(chosen))
+        pixel_nm = chosen.pixel_size_nm
+        decided = simulate_movie(chosen, np.random.default_rng(seed))
+        counted = _counted(decided.frames(), on_progress)
+        frames = None
+        if movie is None:
+            frames = np.concatenate(list(counted))
+        else:
+            write_movie(outputs.staged(movie), counted, pixel_nm)
+        if truth is not None:
+            write_localizations(
+                outputs.staged(truth), decided.truth, pixel_size_nm=pixel_nm, shape=decided.shape
+            )
     return Simulation(decided.truth, frames)
 
 

@@ -15,19 +15,20 @@ from deepstorm.api.training_result import TrainingResult, training_folder
 from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs, check_writable, written_whole
+from deepstorm.files import check_outputs, check_writable, output_set
 from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
-from deepstorm.training.course.distributed import Team, joined_team
+from deepstorm.training.course.distributed import Team, is_first_process, joined_team
 from deepstorm.training.course.folder import (
     OF_ONE_TRAINING,
     check_resumable,
     clear_training,
     initial_network,
     keep_initial,
+    reserved_folder,
 )
 from deepstorm.training.course.loop import Course
 from deepstorm.training.course.loss_log import Validation
@@ -183,7 +184,12 @@ def train(
     check_resumable(home, resume=resume)
     if resume is False:
         _check_start(home, chosen)
-    with joined_team(device) as team:
+    written = [output] if is_first_process() else []
+    with (
+        reserved_folder(home),
+        output_set(written, overwrite=overwrite) as outputs,
+        joined_team(device) as team,
+    ):
         training, opened = _prepared(chosen, home, device, team, source, fresh=resume is False)
         record = TrainingRecord(
             training, opened, on_validation, tensorboard=tensorboard, processes=team.size
@@ -196,8 +202,7 @@ def train(
             allow_8_bits(best, training.source, training.settings.loss)
             _keep_refiner(best, home, training.settings.start_from)
         if output is not None and team.writes:
-            with written_whole(output, overwrite=overwrite) as partial:
-                shutil.copyfile(best, partial)
+            shutil.copyfile(best, outputs.staged(output))
     return TrainingResult(best if output is None else Path(output), home)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
+from collections.abc import Callable
 from pkgutil import resolve_name
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,8 +15,11 @@ import typer
 from deepstorm.cli.terminal import fail
 from deepstorm.cli.wording import in_options, options_by_argument
 from deepstorm.errors import InputError, ResumableInterrupt
+from deepstorm.locks import ENDING
 
 INTERRUPTED = 130
+# Signals that come together, as from a closing terminal, are one: cleaning up goes on.
+TOGETHER_S = 1.0
 # In the order in which the help lists them: each is a function in the module of its name.
 COMMANDS = (
     "reconstruct",
@@ -52,8 +59,11 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors meant for people are printed as one sentence."""
-    # What a cluster ends is cleaned up like what a person interrupts.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What a cluster or a closing terminal ends is cleaned up like what a person interrupts.
+    interrupt = _interrupting()
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, interrupt)
     try:
         code = app(standalone_mode=False)
     except InputError as error:
@@ -70,6 +80,20 @@ def main() -> None:
         _usage_error(error)
     if code == INTERRUPTED:
         fail("interrupted; no unfinished output was left behind", INTERRUPTED)
+
+
+def _interrupting() -> Callable[[int, FrameType | None], None]:
+    """Return a handler of signals that interrupts, once for those that come together."""
+    last_s = -math.inf
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if now_s - last_s > TOGETHER_S:
+            last_s = now_s
+            raise KeyboardInterrupt
+
+    return interrupt
 
 
 def _usage_error(error: Exception) -> NoReturn:

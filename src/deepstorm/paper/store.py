@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepstorm.errors import InputError
-from deepstorm.files import written_whole
+from deepstorm.files import output_set
 from deepstorm.paper.findings import Finding, Measured, Picture, Table
 
 Key = dict[str, Any]
@@ -35,16 +35,17 @@ class Store:
         self.folder = folder
 
     def write(self, part: str, key: Key, finding: Finding) -> None:
-        """Keep a finding; the JSON is written last, so that it stands for the whole."""
-        for picture in finding.pictures:
-            with written_whole(self._picture(part, picture.name), overwrite=True) as partial:
-                partial.write_bytes(picture.png)
+        """Keep a finding: its pictures and its JSON, together."""
         record = {"made_with": key, **asdict(finding)}
         record["pictures"] = [
             {"name": picture.name, "caption": picture.caption} for picture in finding.pictures
         ]
-        with written_whole(self._record(part), overwrite=True) as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        pictures = {self._picture(part, each.name): each.png for each in finding.pictures}
+        with output_set([*pictures, self._record(part)], overwrite=True) as outputs:
+            for path, png in pictures.items():
+                outputs.staged(path).write_bytes(png)
+            text = json.dumps(record, indent=1) + "\n"
+            outputs.staged(self._record(part)).write_text(text, encoding="utf-8")
 
     def read(self, part: str) -> tuple[Key, Finding] | None:
         """Return what a finding was made with, and the finding; ``None`` where it is not whole."""
