@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from deepstorm.simulation.scenes import MixtureScene, Scene
+from deepstorm.simulation.mixture_scene import MixtureScene
+from deepstorm.simulation.scenes import Scene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.examples.draws import (
     coverage,
