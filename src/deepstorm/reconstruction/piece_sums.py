@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,15 +73,14 @@ class PiecesOnDisk(MutableMapping[int, PieceSums]):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lent: tempfile.TemporaryDirectory[str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     def temporary(cls) -> Self:
         """Return an empty one, which goes with the last reference to it."""
-        lent = tempfile.TemporaryDirectory(prefix="deepstorm-", ignore_cleanup_errors=True)
-        pieces = cls(Path(lent.name))
-        pieces._lent = lent
+        folder = tempfile.mkdtemp(prefix="deepstorm-")
+        pieces = cls(Path(folder))
+        weakref.finalize(pieces, shutil.rmtree, folder, ignore_errors=True)
         return pieces
 
     def _path(self, index: int) -> Path:
