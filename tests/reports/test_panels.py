@@ -122,6 +122,8 @@ def test_rows_are_as_high_as_their_highest_panel() -> None:
     flat, tall = ImagePanel("", np.ones((10, 20))), ImagePanel("", np.ones((20, 20)))
     assert panels_figure([flat, flat, flat], 2).get_size_inches() == pytest.approx((6, 3))
     assert panels_figure([flat, tall, flat], 2).get_size_inches() == pytest.approx((6, 4.5))
+    beside_bar = ImagePanel("", np.ones((20, 20)), unit="photons")
+    assert beside_bar.relative_height == CurvePanel("", "", "", ()).relative_height
     # A line of pixels is a panel, and a column does not fill pages.
     assert ImagePanel("", np.ones((1, 600))).relative_height == 0.25
     assert ImagePanel("", np.ones((600, 1))).relative_height == 1.5

@@ -37,7 +37,7 @@ def loss_figure(folder: Path) -> Figure:
     ]
     if rows:
         best = min(rows, key=lambda row: row[2])
-        losses.append(Curve([best[0]], [best[2]], f"best: {best[2]:.4g}", "*", "tab:red"))
+        losses.append(Curve([best[0]], [best[2]], f"best: {best[2]:.4g}", "D", "tab:red"))
     is_positive = all(min(row[1:3]) > 0 for row in rows)
     rates = Curve(steps, [row[3] for row in rows], "", style, "tab:green")
     panels = [

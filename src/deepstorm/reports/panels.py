@@ -107,7 +107,8 @@ class ImagePanel:
     def relative_height(self) -> float:
         """Height of the panel over its width, within limits."""
         height, width = self.image.shape[:2]
-        return float(min(max(height / width, _FLATTEST), _TALLEST))
+        beside_bar = 0.8 if self.unit else 1.0  # which takes a fifth of the width
+        return float(min(max(beside_bar * height / width, _FLATTEST), _TALLEST))
 
 
 Panel = ImagePanel | CurvePanel
