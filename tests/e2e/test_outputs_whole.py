@@ -20,7 +20,9 @@ from deepstorm.api.measured_psf import measure_psf
 from deepstorm.api.outputs import Outputs
 from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
+from deepstorm.api.train import train
 from deepstorm.arrays import AnyArray
+from deepstorm.demo import run_demo
 from deepstorm.io.tables.localizations import write_localizations
 from deepstorm.paper.findings import Finding, Picture
 from deepstorm.paper.store import Store
@@ -28,7 +30,7 @@ from deepstorm.reconstruction.windows import Windows
 from deepstorm.reports.pictures import write_preview
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations
-from faults import Action, at_each, before_call, contents, disk_is_full, interrupt
+from faults import RECIPE, Action, at_each, before_call, contents, disk_is_full, interrupt
 
 
 def _movie(seed: int) -> AnyArray:
@@ -91,6 +93,17 @@ def _paper(folder: Path, seed: int, _: str) -> None:
     Store(folder).write("part", {"seed": seed}, Finding((), pictures, {}, None))
 
 
+def _demo(folder: Path, seed: int, _: str) -> None:
+    run_demo(folder, 3, seed, overwrite=True)
+
+
+def _train(folder: Path, seed: int, _: str) -> None:
+    recipe, home = folder.parent / "recipe.toml", folder.parent / "training"
+    recipe.write_text(RECIPE.format(seed=seed))
+    train(recipe, home, output=folder / "net.safetensors", overwrite=True, resume=False)
+    assert not list(home.glob(".*"))
+
+
 @dataclass(frozen=True)
 class Command:
     """What writes files, in how many system calls, of which some are tried."""
@@ -105,6 +118,8 @@ COMMANDS = {
     "simulate for Picasso": Command(_simulate, "truth.hdf5", 7),
     "reconstruct": Command(_reconstruct, "image.csv", 17),
     "reconstruct for Picasso": Command(_reconstruct, "image.hdf5", 21),
+    "demo": Command(_demo, step=31),
+    "train": Command(_train, step=6),
     "calibrate": Command(_calibrate, step=7),
     "calibrate --psf": Command(_measure_psf, step=2),
     "Picasso's pair": Command(_table, "table.hdf5", 2),

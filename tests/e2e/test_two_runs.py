@@ -23,34 +23,10 @@ from deepstorm.api.simulate import simulate
 from deepstorm.api.train import train
 from deepstorm.errors import InputError
 from deepstorm.simulation.simulator import SimulationSettings
-from faults import contents
+from faults import RECIPE, contents
 
 TRIALS = int(os.environ.get("DEEPSTORM_TWO_RUNS", "2"))
 Work = Callable[[Path, int], object]
-RECIPE = """
-name = "tiny"
-seed = {seed}
-steps = 2
-precision = "float32"
-validate_every = 2
-validation_batches = 1
-[network]
-kind = "native"
-width = 4
-deep_width = 8
-upsampling = 4
-[scaling]
-kind = "photons"
-[examples]
-kind = "simulated"
-patch_px = 12
-scenes = 1
-frames_per_scene = 2
-[loss]
-kind = "spike_cross_entropy"
-[schedule]
-kind = "cosine"
-"""
 
 
 def _simulate(folder: Path, seed: int) -> None:
