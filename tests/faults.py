@@ -20,6 +20,32 @@ from unittest import mock
 SYSTEM_CALLS = ("open", "replace", "fsync", "chmod", "mkdir")
 Action = Callable[[], None]
 
+# A training of a second.
+RECIPE = """
+name = "tiny"
+seed = {seed}
+steps = 2
+precision = "float32"
+validate_every = 2
+validation_batches = 1
+[network]
+kind = "native"
+width = 4
+deep_width = 8
+upsampling = 4
+[scaling]
+kind = "photons"
+[examples]
+kind = "simulated"
+patch_px = 12
+scenes = 1
+frames_per_scene = 2
+[loss]
+kind = "spike_cross_entropy"
+[schedule]
+kind = "cosine"
+"""
+
 
 def disk_is_full() -> None:
     """Refuse as a full disk does."""
