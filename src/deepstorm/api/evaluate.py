@@ -36,7 +36,7 @@ class Evaluation:
     Parameters
     ----------
     image : ImageScores, optional
-        An image against truth as it stands.
+        An image against the truth, unregistered.
     registered : RegisteredNmse, optional
         The same with the truth moved to the best place.
     emitters : EmitterScores, optional
@@ -111,7 +111,7 @@ def evaluate(
     Parameters
     ----------
     result : path-like, ndarray, Reconstruction or Localizations
-        A super-resolution image, or localizations; a file is told by its suffix.
+        A super-resolution image, or localizations; the suffix of a file says which.
     truth : path-like or Localizations, optional
         The true emitters.
     pixel_size_nm : float, optional

@@ -36,7 +36,7 @@ def example_source(settings: TrainingSettings) -> ExampleSource:
     Raises
     ------
     InputError
-        If a file cannot be used, frames and table do not belong together, or they do not suffice.
+        If a file cannot be used, frames and table do not match, or there are too few of them.
     """
     examples, upsampling = settings.examples, settings.network.upsampling
     if isinstance(examples, CompositeExamples):

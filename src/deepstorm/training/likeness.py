@@ -123,7 +123,7 @@ class AdaptSettings(Settings):
         ----------
         examples : MovieExamples
         card : NetworkCard
-            Of the network from before, whose refiner it goes on from if there is one.
+            Of the network from before, whose refiner it starts from if there is one.
         path : str
             The network that gets the refiner.
         start_from : str
