@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocol import serve
+from workers import serve
 
 import deepstorm
 from deepstorm.calibration.assumption import KnownValues
