@@ -12,22 +12,20 @@ can do better. Trainings are kept in FOLDER and go on from there when the script
 
 import json
 import tomllib
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.models.checkpoint import load_network
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
-from deepstorm.paper.findings import Row
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples, MovieSource
+from deepstorm.training.examples.summed_movies import SummedMovieSource
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import SpikeCrossEntropyLoss
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 from report import parser_of, print_rows
 
 # A stream of examples that neither trainings nor their validations draw from.
@@ -36,18 +34,17 @@ SEED = 1
 MOVIE = {"frames_per_scene": 100, "least_emitters": 300}
 GATHERED = 1  # among the sums over a movie
 CONTROL = "control"
-Ranges = dict[str, tuple[float, float]]
-CONDITIONS: dict[str, Ranges] = {
+CONDITIONS = {
     f"{density}, {signal}": {"local_density_per_um2": per_um2, "mean_photons": photons}
     for density, per_um2 in (("sparse", (0.1, 3.0)), ("dense", (3.0, 16.0)))
     for signal, photons in (("dim", (100.0, 1000.0)), ("bright", (1000.0, 10_000.0)))
 }
 
 
-def trained(name: str, ranges: Ranges, network: str, steps: int, folder: Path) -> Path:
+def trained(name, ranges, network, steps, folder):
     """Train by the default network's own recipe, restricted to some ranges and shortened."""
     recipe = resources.files("deepstorm") / "recipes" / "native.toml"
-    table: dict[str, Any] = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    table = tomllib.loads(recipe.read_text(encoding="utf-8"))
     table |= {"name": name, "seed": 7, "steps": steps, "start_from": network}
     table["validate_every"] = max(steps // 4, 1)
     table["schedule"] |= {"peak_rate": 3e-4, "warmup_steps": min(50, steps)}
@@ -56,15 +53,18 @@ def trained(name: str, ranges: Ranges, network: str, steps: int, folder: Path) -
     home = folder / name.replace(", ", "-")
     home.mkdir(parents=True, exist_ok=True)
     source = settings.examples.prepare(settings.scaling, settings.network.upsampling, settings.seed)
-    return Trainer(settings, source, home).run(
-        on_validation=lambda progress: print(f"  {name}: {progress}", flush=True)
+    return (
+        NetworkTrainer(settings, home, source=source)
+        .run(on_validation=lambda validation: print(f"  {name}: {validation}", flush=True))
+        .path
     )
 
 
 @torch.inference_mode()
-def errors(file: Path, ranges: Ranges, batches: int, movies: int) -> tuple[float, float]:
+def errors(file, ranges, batches, movies):
     """Return the cross-entropy per emitter of frames, and the mean NMSE of whole movies' images."""
-    network, card = load_network(file)
+    trained = TrainedNetwork.open(file)
+    network, card = trained.load(), trained.card
     source = SimulatedExamples(**ranges).prepare(card.scaling, network.upsampling, SEED)
     loss, entropies = SpikeCrossEntropyLoss(), []
     for index in range(batches):
@@ -74,16 +74,16 @@ def errors(file: Path, ranges: Ranges, batches: int, movies: int) -> tuple[float
             answer = network(frames)
         entropies.append(float(loss(answer.float(), torch.from_numpy(batch.spikes))))
     examples, frames = MovieExamples(**MOVIE, **ranges), (MOVIE["frames_per_scene"],)
-    summed = MovieSource(network, card, examples, frames, SEED, "bfloat16")
+    summed = SummedMovieSource(trained, examples, frames, SEED, "bfloat16")
     made = (summed.movie(index, HELD_BACK) for index in range(movies))
     nmse = [nmse_percent(each.sums[-1, GATHERED], each.truth[-1]) for each in made]
     return float(np.mean(entropies)), float(np.mean(nmse))
 
 
-def rows(networks: dict[str, Path], batches: int, movies: int) -> Iterator[Row]:
+def rows(networks, batches, movies):
     """Yield for each condition the default, the control and the condition's specialist."""
     for condition, ranges in CONDITIONS.items():
-        row: Row = {"condition": condition}
+        row = {"condition": condition}
         columns = {DEFAULT_NETWORK: DEFAULT_NETWORK, CONTROL: CONTROL, "specialist": condition}
         for column, name in columns.items():
             entropy, nmse = errors(networks[name], ranges, batches, movies)

@@ -23,17 +23,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from deepstorm.arrays import Float32Array
 from deepstorm.baselines.cel0 import Cel0, Cel0Settings
 from deepstorm.baselines.falcon import Falcon, FalconSettings
 from deepstorm.baselines.imaging import ImagingConditions
@@ -44,11 +41,10 @@ from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.images import nmse_percent, registered_nmse
 from deepstorm.files import written_whole
 from deepstorm.io.tables.localizations import read_localizations
-from deepstorm.paper.findings import Row
 from deepstorm.paper.movies import PIXEL_NM, like_the_papers_movie, read_frames
 from deepstorm.paper.movies import simulated as simulate
 from deepstorm.reports.pictures import write_preview
-from deepstorm.simulation.scenes import FilamentScene, Scene, UniformScene
+from deepstorm.simulation.scenes import FilamentScene, UniformScene
 from deepstorm.structures import Localizations, histogram_image
 from report import names_of, parser_of, print_rows, published
 
@@ -57,15 +53,11 @@ FINE_NM = PIXEL_NM / UPSAMPLING
 # Standard deviations of the blurs that are tried, in super-resolution pixels.
 BLURS_PX = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 QUICK_FRAMES, FRAMES_PER_PART = 6, 20
-AnySettings = Cel0Settings | FalconSettings | RichardsonLucySettings
-METHODS: dict[str, type[AnySettings]] = {
-    "cel0": Cel0Settings,
-    "falcon": FalconSettings,
-    "richardson-lucy": RichardsonLucySettings,
-}
+METHODS = {"cel0": Cel0Settings, "falcon": FalconSettings}
+METHODS["richardson-lucy"] = RichardsonLucySettings
 # What the search tries: every combination.
 FALCON_GRID = {"penalty": (0.5, 1.0, 2.0, 3.0, 4.0), "min_significance": (2.0, 4.0)}
-GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+GRIDS = {
     "cel0": {"penalty": (0.003, 0.01, 0.03, 0.1)},
     "falcon": FALCON_GRID | {"reweightings": (0, 2)},
     "richardson-lucy": {"iterations": (300, 1000, 3000)},
@@ -90,14 +82,14 @@ class Case:
         return ImagingConditions.from_calibration(calibration, PIXEL_NM)
 
 
-def simulated(scene: Scene, frames: int, seed: int) -> Case:
+def simulated(scene, frames, seed):
     """Simulate a movie with the light, camera and density of the paper's Fig. 4."""
     sides = {"height_px": 32, "width_px": 32}
     movie = simulate(like_the_papers_movie(scene, 5.5, frames).model_copy(update=sides), seed)
     return Case(f"{scene.kind}-{seed}-{frames}", *movie)
 
 
-def computed(settings: AnySettings, case: Case, start: int) -> dict[str, Any]:
+def computed(settings, case, start):
     """Return the image of a movie, or the columns of the emitters of some of its frames."""
     if isinstance(settings, RichardsonLucySettings):
         return {"image": deconvolve_mean(case.frames, case.conditions, settings)}
@@ -106,7 +98,7 @@ def computed(settings: AnySettings, case: Case, start: int) -> dict[str, Any]:
     return kind(case.conditions, settings).localize(block, start).columns()
 
 
-def kept(settings: AnySettings, case: Case, start: int, folder: Path) -> dict[str, Any]:
+def kept(settings, case, start, folder):
     """Return the arrays of an earlier run with the same settings, or compute and keep them."""
     told = f"{type(settings).__name__} {settings.model_dump_json()} {case.name} {start}"
     path = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.npz"
@@ -119,9 +111,7 @@ def kept(settings: AnySettings, case: Case, start: int, folder: Path) -> dict[st
         return dict(stored)
 
 
-def scored(
-    settings: AnySettings, case: Case, folder: Path, *, registered: bool = False
-) -> tuple[Row, Float32Array]:
+def scored(settings, case, folder, *, registered=False):
     """Run a method, or read what an earlier run left; return all figures and the image."""
     whole = isinstance(settings, RichardsonLucySettings)
     starts = range(0, 1 if whole else len(case.frames), FRAMES_PER_PART)
@@ -137,7 +127,7 @@ def scored(
     blurred = [gaussian_filter(image, sigma) for sigma in BLURS_PX]
     errors = [nmse_percent(each, truth) for each in blurred]
     best = int(np.argmin(errors))
-    figures: Row = {"NMSE [%]": errors[0], "blurred": errors[best]}
+    figures = {"NMSE [%]": errors[0], "blurred": errors[best]}
     figures["by [nm]"] = BLURS_PX[best] * FINE_NM
     if registered:
         for name, each in (("registered", image), ("both", blurred[best])):
@@ -152,7 +142,7 @@ def scored(
     return figures | {"CPU s/frame": seconds / len(case.frames)}, image
 
 
-def search(method: str, quick: bool, folder: Path) -> None:
+def search(method, quick, folder):
     """Print every combination's figures, only the ends of each range if quick; and the best."""
     frames, fewer = (QUICK_FRAMES, QUICK_FRAMES) if quick else (40, 8)
     filaments = simulated(FilamentScene(filaments=5, waviness_nm=30.0), frames, 1)
@@ -160,7 +150,7 @@ def search(method: str, quick: bool, folder: Path) -> None:
     grid = GRIDS[method]
     ranges = [values[:: max(len(values) - 1, 1)] if quick else values for values in grid.values()]
 
-    def rows() -> Iterator[Row]:
+    def rows():
         for values in itertools.product(*ranges):
             changed = dict(zip(grid, values, strict=True))
             settings = METHODS[method].model_validate(changed)
@@ -174,7 +164,7 @@ def search(method: str, quick: bool, folder: Path) -> None:
     print(f"\n{method}: lowest NMSE on filaments {best['blurred']:.1f} % with {best['settings']}")
 
 
-def fig4(method: str, quick: bool, folder: Path) -> None:
+def fig4(method, quick, folder):
     """Print the figures of the published movie, and leave a picture."""
     movie, table = published("movie.tif"), published("truth.csv")
     if movie is None or table is None:

@@ -9,22 +9,16 @@ uncertainty is below a quarter of the value, and how often the truth lies within
 """
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 from scipy.stats import qmc
 
 from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.paper.findings import Row
-from deepstorm.simulation.blinking import Brightness
-from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera
-from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import FilamentScene, UniformScene
-from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
+from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from report import parser_of, print_rows, row
 
 PIXEL_NM = 100.0
-CAMERAS: tuple[AnyCamera, ...] = (EmccdCamera(), ScmosCamera(), IdealCamera())
+CAMERAS = ("emccd", "scmos", "ideal")
 # Effective photons over detected ones; and the read noise of the sCMOS, whose mean variance is that
 # of a log-normal distribution, counts as background.
 EFFECTIVE_PHOTONS = {"emccd": 0.5, "scmos": 1.0, "ideal": 1.0}
@@ -37,30 +31,23 @@ SUMMARY = (
     "quantity | identifiable | median error [%] | 90 % error [%] | truth within 2 uncertainties [%]"
     " | median error of identifiable [%] | 90 % error of these [%] | within 2 of these [%]"
 )
-# By quantity: what was found, its stated uncertainty, what is true.
-Results = dict[str, list[tuple[float, float, float]]]
 
 
-def conditions(count: int, frames: int, seed: int) -> Iterator[SimulationSettings]:
+def conditions(count, frames, seed):
     """Spread conditions evenly over the range."""
     points = qmc.Halton(4, seed=seed).random(count)
     lowest, highest = np.log([0.1, 100.0, 1.0, 0.8]), np.log([10.0, 10_000.0, 1000.0, 2.2])
     values = np.exp(lowest + points * (highest - lowest)).tolist()
     for number, (density, photons, background, sigma_px) in enumerate(values):
-        yield SimulationSettings(
-            frames=frames,
-            pixel_size_nm=PIXEL_NM,
-            density_per_um2=density,
-            scene=FilamentScene() if number % 2 else UniformScene(),
-            brightness=Brightness(mean_photons=photons),
-            psf=GaussianPsf(sigma_nm=PIXEL_NM * sigma_px),
-            background=Background(mean_photons=background, unevenness=0.1),
-            camera=CAMERAS[number % 3],
-        )
+        told = {"frames": frames, "pixel_size_nm": PIXEL_NM, "density_per_um2": density}
+        told["scene"] = {"kind": "filaments" if number % 2 else "uniform"}
+        told |= {"brightness": {"mean_photons": photons}, "psf": {"sigma_nm": PIXEL_NM * sigma_px}}
+        told["background"] = {"mean_photons": background, "unevenness": 0.1}
+        yield SimulationSettings.model_validate(told | {"camera": {"kind": CAMERAS[number % 3]}})
 
 
-def measured(told: SimulationSettings, seed: int, results: Results, seconds: list[float]) -> Row:
-    """Simulate and calibrate; note results and seconds, and return a row."""
+def measured(told, seed, results, seconds):
+    """Simulate and calibrate; note found, uncertainty and truth, and seconds; return a row."""
     movie = simulate_movie(told, np.random.default_rng(seed))
     counts = np.concatenate(list(movie.frames()))
     began = time.process_time()
@@ -89,11 +76,11 @@ def measured(told: SimulationSettings, seed: int, results: Results, seconds: lis
     return row(f"condition | {QUANTITIES}", label, *cells)
 
 
-def summary(name: str, values: list[tuple[float, float, float]]) -> Row:
+def summary(name, values):
     """Return the errors of a quantity."""
     found, stated, true = np.array(values).T
     known = stated < 0.25 * np.abs(found)
-    cells: list[float | None] = []
+    cells = []
     for chosen in (known | True, known):
         error = 100 * np.abs(found / true - 1)[chosen]
         within = (np.abs(found - true) <= 2 * stated)[chosen]
@@ -110,8 +97,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--brief", action="store_true", help="print the summary alone")
     chosen = parser.parse_args()
-    results: Results = {}
-    seconds: list[float] = []
+    results, seconds = {}, []
     every = conditions(chosen.conditions, chosen.frames, chosen.seed)
     numbered = enumerate(every, 1000 * (chosen.seed - 1))
     rows = (measured(told, number, results, seconds) for number, told in numbered)

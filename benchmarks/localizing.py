@@ -17,36 +17,23 @@ the one with the highest Jaccard index, for each row anew: better than anybody c
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from deepstorm.arrays import Float64Array
-from deepstorm.evaluation.emitters import EmitterScores, score_emitters
+from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.matching import match_emitters
 from deepstorm.evaluation.position_errors import root_mean_square
 from deepstorm.localization.bounds import cramer_rao_nm
 from deepstorm.localization.isolated import isolated
 from deepstorm.localization.localize import localize_frames
 from deepstorm.localization.noise import CameraNoise
-from deepstorm.paper.findings import Row
-from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
-from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import UniformScene
-from deepstorm.simulation.simulator import (
-    Background,
-    SimulatedMovie,
-    SimulationSettings,
-    simulate_movie,
-)
+from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 from environments import default_cache, python_with
 from report import parser_of, print_rows, row
@@ -79,7 +66,6 @@ BESIDE = (
     "camera | photons | per µm² | by | found [%] | false | Jaccard | RMSE per axis [nm]"
     f" | bound, alone, background {BACKGROUND:g} [nm]"
 )
-Frames = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -109,28 +95,21 @@ def cameras() -> list[Camera]:
     ]
 
 
-def simulated(
-    camera: Camera, photons: float, density_per_um2: float, emitters: int, seed: int
-) -> tuple[SimulatedMovie, Frames]:
+def simulated(camera, photons, density_per_um2, emitters, seed):
     """Simulate as many frames as give so many emitters."""
     area_um2 = (SIZE_PX * PIXEL_NM / 1000) ** 2
-    settings = SimulationSettings(
-        frames=max(round(emitters / (density_per_um2 * area_um2)), 20),
-        height_px=SIZE_PX,
-        width_px=SIZE_PX,
-        pixel_size_nm=PIXEL_NM,
-        density_per_um2=density_per_um2,
-        scene=UniformScene(),
-        brightness=Brightness(mean_photons=photons, relative_spread=0.0),
-        psf=GaussianPsf(sigma_nm=SIGMA_NM, relative_spread=0.0),
-        background=Background(mean_photons=BACKGROUND),
-        camera=camera.camera,
-    )
+    frames = max(round(emitters / (density_per_um2 * area_um2)), 20)
+    told = {"frames": frames, "density_per_um2": density_per_um2, "pixel_size_nm": PIXEL_NM}
+    told |= {"height_px": SIZE_PX, "width_px": SIZE_PX, "scene": {"kind": "uniform"}}
+    told["brightness"] = {"mean_photons": photons, "relative_spread": 0.0}
+    told["psf"] = {"sigma_nm": SIGMA_NM, "relative_spread": 0.0}
+    told |= {"background": {"mean_photons": BACKGROUND}, "camera": camera.camera}
+    settings = SimulationSettings.model_validate(told)
     movie = simulate_movie(settings, np.random.default_rng(seed))
     return movie, np.concatenate(list(movie.frames()))
 
 
-def precision_row(camera: Camera, given: bool, photons: float, emitters: int, seed: int) -> Row:
+def precision_row(camera, given, photons, emitters, seed):
     """Return errors, bias and stated errors of isolated emitters."""
     movie, frames = simulated(camera, photons, SPARSE_PER_UM2, emitters, seed)
     found = isolated(frames, PIXEL_NM, camera.noise if given else None)
@@ -159,11 +138,11 @@ def within(table: Localizations) -> Localizations:
     return table.select(((places > BORDER_NM) & (places < high)).all(axis=0))
 
 
-def _rmse(scores: EmitterScores) -> float | None:
+def _rmse(scores):
     return None if scores.rmse_nm is None else scores.rmse_nm / float(np.sqrt(2))
 
 
-def density_row(camera: Camera, photons: float, density: float, emitters: int, seed: int) -> Row:
+def density_row(camera, photons, density, emitters, seed):
     """Return detection, false positives and error of the everyday way."""
     movie, frames = simulated(camera, photons, density, emitters, seed)
     localize_frames(frames[:2], PIXEL_NM, camera.noise, sigma_px=SIGMA_NM / PIXEL_NM)
@@ -185,9 +164,7 @@ def picasso_camera(camera: Camera) -> dict[str, float]:
     return {"Baseline": baseline, "Sensitivity": per_adu, "Gain": gain, "Pixelsize": PIXEL_NM}
 
 
-def by_picasso(
-    python: Path, frames: Frames, camera: Camera, least_net_gradient: float
-) -> tuple[Localizations, Float64Array]:
+def by_picasso(python, frames, camera, least_net_gradient):
     """Return what Picasso finds, with the net gradient of each spot."""
     told = {"least_net_gradient": least_net_gradient, "box_px": BOX_PX}
     worker = Path(__file__).with_name("picasso_worker.py")
@@ -196,18 +173,14 @@ def by_picasso(
         np.save(paths[0], frames)
         paths[1].write_text(json.dumps({"camera": picasso_camera(camera), **told}))
         command = [str(python), str(worker), *map(str, paths)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LONGEST_S, check=False
-        )
-        if done.returncode:
-            sys.exit(f"localizing: Picasso failed: {done.stderr.strip().splitlines()[-1:]}")
+        subprocess.run(command, timeout=LONGEST_S, check=True)
         with np.load(paths[2]) as found:
             x_nm, y_nm = (found[name] * PIXEL_NM for name in ("x_px", "y_px"))
             table = Localizations(found["frame"].astype(np.int64), x_nm, y_nm)
             return table, found["net_gradient"].astype(np.float64)
 
 
-def beside_picasso(python: Path, emitters: int, seed: int) -> Iterator[Row]:
+def beside_picasso(python, emitters, seed):
     """Yield this package's and Picasso's scores in every condition."""
     for camera in cameras():
         for photons, density in PICASSO_FIELDS:

@@ -47,7 +47,7 @@ class Command:
         variables = dict.fromkeys(names, str(self.cache()))
         words = [sys.executable, "-m", "deepstorm", *self.words]
         try:
-            answer = asked("protocol.py", "run", words=words, variables=variables)
+            answer = asked("workers.py", "run", words=words, variables=variables)
         except WorkerError as error:
             self.failure = str(error)
             return None

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from deepstorm.models.network_file import NetworkFile
 from timing import Timed, interleaved, planned
 from workers import Worker, WorkerError, asked
 
 import deepstorm
 from deepstorm.errors import InputError
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 from deepstorm.paper.movies import MICROTUBULES, like_the_papers_movie, simulated
 from environments import NoEnvironmentError, python_with
 from report import published
@@ -172,7 +171,7 @@ def entries(run: Run) -> tuple[Entry, ...]:
     devices = dict.fromkeys(runtime["device"] for runtime in own)
     found += [Entry(PAPER, "unfolded", device=device) for device in devices]
     for network in (PAPER, DEFAULT):
-        card = NetworkFile(find_network(run.network_of(network))).card
+        card = open_network(run.network_of(network)).card
         # A network's file says whether and how it may be computed in 8 bits.
         fitting = (r for r in own if r["precision"] != "int8" or card.activation_ranges)
         found += [Entry(network, **runtime) for runtime in fitting]
@@ -181,7 +180,7 @@ def entries(run: Run) -> tuple[Entry, ...]:
 
 def checksums(run: Run) -> dict[str, str]:
     """Return the SHA-256 of the network files; refuse one of another kind as the paper's."""
-    default, paper = (NetworkFile(find_network(name)) for name in (run.network, run.paper))
+    default, paper = (open_network(name) for name in (run.network, run.paper))
     if (kind := paper.card.network.kind) != "deepstorm":
         raise InputError(
             f"'{run.paper}' holds a network of the kind '{kind}'; "

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras  # type: ignore[import-not-found]
 import numpy as np
-from protocol import serve
+from workers import serve
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "src" / "deepstorm" / "paper"))
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from deepstorm.models.network_file import NetworkFile
-from protocol import serve
+from workers import serve
 
 import deepstorm
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.devices import may_have_gpu
-from deepstorm.models.zoo import find_network
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.models.zoo import open_network
 from deepstorm.reconstruction.engines.choice import choose_engine, installed_engines
 from deepstorm.reconstruction.engines.protocol import Engine
 from deepstorm.reconstruction.refining import refine
@@ -59,13 +59,13 @@ def runtimes() -> Answer:
     return {"runtimes": own, "accelerator": accelerator}
 
 
-def build_engine(network: NetworkFile, engine: str, precision: str, device: str) -> Engine:
+def build_engine(network: TrainedNetwork, engine: str, precision: str, device: str) -> Engine:
     """Return a network in one of the :func:`runtimes`."""
     if engine != "openvino":
-        return choose_engine(network, network.card, device, engine)
+        return choose_engine(network, device, engine)
     from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(network, network.card, precision)
+    return OpenVinoEngine(network, precision)
 
 
 class Measured:
@@ -77,7 +77,7 @@ class Measured:
         The engine is one of :func:`runtimes`, or ``unfolded``: the paper's network as it is written
         there, in PyTorch, one frame at a time.
         """
-        file = NetworkFile(find_network(network))
+        file = open_network(network)
         self._card, counts = file.card, np.load(frames)
         instrument = Instrument(*EmccdCamera().noise_line(), SIGMA_PX)
         self._stock = self._card.scaling.fit(counts, instrument).apply(counts)
@@ -159,8 +159,7 @@ def export(network: str, to: str) -> Answer:
     """Write the weights of a network of the paper's kind as Keras has them."""
     from our_networks import export_weights
 
-    file = NetworkFile(find_network(network))
-    export_weights(file.load(), file.card, Path(to))
+    export_weights(open_network(network), Path(to))
     return {}
 
 
@@ -168,7 +167,7 @@ def arithmetic(network: str, side_px: int) -> Answer:
     """Count a network's arithmetic per frame."""
     import our_networks
 
-    return our_networks.arithmetic(NetworkFile(find_network(network)).load(), side_px)
+    return our_networks.arithmetic(open_network(network).load(), side_px)
 
 
 def roof(device: str, seconds: float) -> Answer:

@@ -1,11 +1,19 @@
-"""Child processes, each with one runtime: their memory is their own, and they are asked in turn."""
+"""Child processes and how they answer: one JSON object per line. Standard library alone.
+
+Each has one runtime: its memory is its own. As a script this runs commands, and is so small that
+its own memory does not count as theirs.
+"""
 
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +27,7 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """A process of a script of this folder that calls :func:`protocol.serve`.
+    """A process of a script of this folder that calls :func:`serve`.
 
     Some other interpreter may run it, and variables may be added to those of this process.
     """
@@ -69,3 +77,56 @@ def asked(script: str, do: str, **values: Any) -> dict[str, Any]:
     """Have one operation done by a process of its own."""
     with contextlib.closing(Worker(script)) as worker:
         return worker.ask(do, **values)
+
+
+def serve(operations: dict[str, Callable[..., dict[str, Any]]]) -> None:
+    """Answer requests until the parent has no more; what goes wrong is answered as ``error``.
+
+    A request names its operation by ``do``, ``memory`` is always there; the rest are arguments.
+    """
+    # Libraries print to standard output as they like; answers have a copy of it to themselves.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    known = {"memory": peak_memory, **operations}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = known[request.pop("do")](**request)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers)
+
+
+def peak_memory() -> dict[str, float]:
+    """Return the largest resident memory of this process so far, as ``peak_mb``."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # ru_maxrss would begin at what the parent had when it started this process.
+        lines = status.read_text(encoding="ascii").splitlines()
+        return {"peak_mb": float(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024}
+    return {"peak_mb": megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)}
+
+
+def megabytes(maxrss: int) -> float:
+    """Return ``ru_maxrss`` in MB: macOS counts bytes, others kilobytes."""
+    return maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
+
+
+def run(words: list[str], variables: dict[str, str]) -> dict[str, float]:
+    """Run a command; tell its seconds and peak memory, or its last word if it fails."""
+    with tempfile.TemporaryFile("w+") as errors:
+        began, streams = time.perf_counter(), {"stdout": subprocess.DEVNULL, "stderr": errors}
+        process = subprocess.Popen(words, env=os.environ | variables, **streams)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or ["nothing said"]
+            raise RuntimeError(f"exit status {process.returncode}, {lines[-1]}")
+    return {"seconds": seconds, "peak_mb": megabytes(used.ru_maxrss)}
+
+
+if __name__ == "__main__":
+    serve({"run": run})

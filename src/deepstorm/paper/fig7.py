@@ -25,6 +25,7 @@ from deepstorm.paper.drawing import crosses, pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.two_networks import Effort, predict, rates, train
 from deepstorm.reports.panels import ImagePanel
+from deepstorm.structures import Instrument
 
 # By the kind of training: emitters found and false positives in percent, as printed.
 PRINTED = {"composites": (96.0, 1.6), "simulation": (88.0, 8.7)}
@@ -78,41 +79,53 @@ class Figure7:
         chosen = self.settings(context.quick)
         scores: Scores = {}
         pictures: list[Picture] = []
-        for seed in range(chosen.seeds):
-            expected = _measure(context, chosen, seed, scores)
-            if seed == 0:
-                pictures.append(_picture(*expected))
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(chosen.seeds):
+                expected = measure_sample(context, chosen, seed, Path(folder), scores)
+                if seed == 0:
+                    pictures.append(frames_picture(*expected))
         # A network that has hardly been trained says nothing about the paper's claim.
         figures = {} if context.quick else _figures(scores)
-        return Finding((_table(scores, chosen),), tuple(pictures), figures)
+        return Finding((rates_table(scores, chosen),), tuple(pictures), figures)
 
 
 Expected = dict[str, Float32Array]
 
 
-def _measure(
-    context: Context, chosen: Figure7Settings, seed: int, scores: Scores
+def measure_sample(
+    context: Context, chosen: Figure7Settings, seed: int, folder: Path, scores: Scores
 ) -> tuple[MovieWithTruth, Expected]:
-    """Return the dense movie of one sample and what each network expects in its first frame."""
+    """Return the dense movie of one sample and what each network expects in its first frame.
+
+    Trainings are in the folder, and go on there where they were interrupted.
+    """
     sparse = sparse_movie([seed, 0], chosen.sparse_frames)
     movies = {
         COMPOSITES: composite_movie(seed, chosen.composites),
         DENSE: dense_movie(seed, chosen.dense_frames),
     }
+    networks = {UNTRAINED: find_network(context.ours)}
+    for kind, name in NAMES.items():
+        context.say(f"fig7: sample {seed}, trained on {name}")
+        networks[name] = train(kind, sparse, chosen.effort(), seed, folder / f"{kind}-{seed}")
+    return movies[DENSE], score(networks, movies, sparse.instrument, scores)
+
+
+def score(
+    networks: dict[str, Path],
+    movies: dict[str, MovieWithTruth],
+    instrument: Instrument,
+    scores: Scores,
+) -> Expected:
+    """Add scores on movies; return what each network expects in the last one's first frame."""
     first: Expected = {}
-    with tempfile.TemporaryDirectory() as folder:
-        networks = {UNTRAINED: find_network(context.ours)}
-        for kind, name in NAMES.items():
-            context.say(f"fig7: sample {seed}, trained on {name}")
-            home = Path(folder) / kind
-            networks[name] = train(kind, sparse, chosen.effort(), seed, home)
-        for test, movie in movies.items():
-            for name, network in networks.items():
-                first[name], found = predict(network, movie, sparse.instrument)
-                for radius_nm in RADII_NM:
-                    own = scores.setdefault((test, name, radius_nm), [])
-                    own.append(rates(found, movie, radius_nm))
-    return movies[DENSE], first
+    for test, movie in movies.items():
+        for name, network in networks.items():
+            first[name], found = predict(network, movie, instrument)
+            for radius_nm in RADII_NM:
+                own = scores.setdefault((test, name, radius_nm), [])
+                own.append(rates(found, movie, radius_nm))
+    return first
 
 
 def _percent(scores: list[DetectionRates], name: str) -> Measured:
@@ -120,7 +133,8 @@ def _percent(scores: list[DetectionRates], name: str) -> Measured:
     return Measured.of([None if value is None else 100 * value for value in values])
 
 
-def _table(scores: Scores, chosen: Figure7Settings) -> Table:
+def rates_table(scores: Scores, chosen: Figure7Settings) -> Table:
+    """Return means over the samples, with standard deviations."""
     printed = {NAMES[kind]: figures for kind, figures in PRINTED.items()}
     rows: list[Row] = []
     for (test, name, radius_nm), own in scores.items():
@@ -165,7 +179,7 @@ def _figures(scores: Scores) -> dict[str, Measured]:
     return figures
 
 
-def _picture(movie: MovieWithTruth, expected: Expected) -> Picture:
+def frames_picture(movie: MovieWithTruth, expected: Expected) -> Picture:
     """Draw a corner of the first frame, and what both networks expect there."""
     true = movie.truth.select(movie.truth.frame == 0)
     size_nm = SHOWN_PX * PIXEL_NM

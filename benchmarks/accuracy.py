@@ -1,7 +1,11 @@
-"""How a run is set; lines: which distance of two is resolved, and how wide one without width is."""
+"""Measure accuracy on simulated movies with known truth, and print it as tables.
 
-from collections.abc import Iterator
+python benchmarks/accuracy.py [--network NAME_OR_FILE ...] [--quick] [--only PART,...] [-o FILE]
+"""
+
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +13,28 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import deepstorm
-from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, Dip, smallest_resolved_nm
-from deepstorm.localization.bounds import at_the_bound
+from deepstorm.evaluation.position_errors import position_errors, root_mean_square
+from deepstorm.evaluation.uniformity import clumping, pixel_histogram
+from deepstorm.localization.bounds import at_the_bound, cramer_rao_nm
+from deepstorm.models.zoo import open_network
 from deepstorm.paper import stripes as paper
 from deepstorm.paper.context import short_name
 from deepstorm.paper.findings import Measured, Row
 from deepstorm.paper.lines import line_positions, width_nm
 from deepstorm.paper.movies import FIELD_UM2, frames_for, like_the_papers_movie, simulated
 from deepstorm.paper.stripes import FINE_NM, PIXEL_NM, SIGMA_NM
-from deepstorm.simulation.scenes import TableScene
+from deepstorm.simulation.scenes import (
+    ClusterScene,
+    FilamentScene,
+    MixtureScene,
+    Scene,
+    TableScene,
+    UniformScene,
+)
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
-from report import TARGETS, Table, row, save_figure
+from report import TARGETS, Table, finish, measure_parts, names_of, parser_of, row, save_figure
 
 SEPARATIONS_NM = (13.0, 15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 35.0, 40.0, 50.0, 70.0)
 # The refiner sharpens an image the more frames there are; what does not sharpen needs no more
@@ -40,6 +53,30 @@ ANGLES_DEGREES, LINE_EMITTERS = (4.0, 17.0, 94.0), 2000
 # Profiles of one panel are drawn above each other, this far apart in units of the highest.
 STEP, PANELS_PER_ROW = 1.1, 4
 Profiles = list[dict[str, Any]]
+EMITTERS, SPOT_NM, BRIGHTNESS_SPREAD = 10_000, 120.0, 0.3
+# By density: at least and aim of the Jaccard within 100 nm at 3000 photons and background 500.
+JACCARD = {1: (0.88, 0.95), 6: (0.55, 0.70)}
+LARGEST_ERROR_OVER_BOUND = 1.3
+ERRORS = "error [nm] | bound [nm] | error / bound | stated [nm] | error / stated | core error [nm]"
+PIXEL_EMITTERS, BINS, LARGEST_DEVIATION_PERCENT = 60_000, 8, 5.0
+PIXEL = (
+    "network | /µm² | localizations | largest deviation [%] | counting error of a bin [%]"
+    " | at most [%]"
+)
+# The same in every movie, because NMSE falls with the number of emitters.
+IMAGE_EMITTERS = 20_000
+MIXED = (FilamentScene(filaments=5), ClusterScene(clusters=20), UniformScene())
+# Name: scene and density. A density is that of the field; clusters take theirs on little of it.
+SCENES: dict[str, tuple[Scene, float]] = {
+    "bundles, 60 nm apart": (FilamentScene(filaments=5, spacing_nm=60.0, bend_per_um=0.1), 3.0),
+    "crossings": (FilamentScene(filaments=14, bend_per_um=0.05), 5.0),
+    "clusters, 60 nm": (ClusterScene(clusters=40, radius_nm=60.0), 1.5),
+    "rings, 50 nm": (ClusterScene(clusters=40, radius_nm=50.0, ring=True), 1.5),
+    "uniform": (UniformScene(), 5.0),
+    "mixture": (MixtureScene(parts=MIXED, weights=(0.5, 0.25, 0.25)), 3.0),
+}
+IMAGES = "scene | network | /µm² | NMSE [%] | NMSE registered [%] | expected / true emitters"
+CLUMPS = "network | /µm² | photons | unevenness in 50 nm | unevenness in 100 nm | at most"
 
 
 @dataclass(frozen=True)
@@ -55,18 +92,16 @@ class Run:
         wanted, least = (emitters / 10, 5) if self.quick else (emitters, 20)
         return frames_for(wanted, density_per_um2, least)
 
-    def on(self, frames: Any, **told: Any) -> Iterator[tuple[str, Reconstruction]]:
+    def on(self, frames: Any, **told: Any) -> Any:
         """Yield each network's name and what it makes of frames, told only their pixel size."""
         for network in self.networks:
             told |= {"pixel_size_nm": PIXEL_NM, "network": network}
             yield short_name(network), deepstorm.reconstruct(frames, **told)
 
-    def of(
-        self, settings: SimulationSettings, seed: int, *, localizations: bool = False
-    ) -> Iterator[tuple[str, Reconstruction, Localizations]]:
+    def of(self, settings: SimulationSettings, seed: int, **told: Any) -> Any:
         """Simulate a movie; yield each network's name, what it makes of it, and the truth."""
         frames, truth = simulated(settings, seed)
-        for name, result in self.on(frames, localizations=localizations):
+        for name, result in self.on(frames, **({"localizations": False} | told)):
             yield name, result, truth
 
 
@@ -125,9 +160,7 @@ def stripes(run: Run) -> list[Table]:
     return tables
 
 
-def _images(
-    run: Run, counts: Any, truth: Localizations, density: int, distances: tuple[float, ...]
-) -> Iterator[tuple[str, str, Float32Array, float]]:
+def _images(run, counts, truth, density, distances):
     """Yield (source, kind, image, size of its pixels) of the bound and of each network."""
     few, rng = truth.select(truth.frame < PLAIN_FRAMES), np.random.default_rng(density)
     best = at_the_bound(few, SIGMA_NM, PIXEL_NM, rng)
@@ -207,3 +240,133 @@ def draw_profiles(run: Run, profiles: Profiles, name: str) -> None:
             panel.plot([-half, half], [base] * 2, "k|", ms=7)
             panel.text(-97, base + 0.12, f"{2 * half:g} nm", fontsize="small")
     save_figure(figure, run.pictures / name)
+
+
+def _ratio(result: Reconstruction, truth: Localizations) -> float:
+    """Return the expected emitters of an image over the true ones."""
+    return float(result.image.sum()) / len(truth)
+
+
+def uniform_fields(run: Run) -> list[Table]:
+    """Score localizations over density, photons and background."""
+    rows: list[Row] = []
+    targets: list[Row] = []
+    conditions = product((1, 6) if run.quick else (1, 3, 6), (1000, 3000), (20, 500))
+    for seed, light in enumerate(conditions):
+        settings = _uniform(*light, run.frames(EMITTERS, light[0]))
+        for name, result, truth in run.of(settings, seed, localizations=True):
+            figures = _scores(found_by(result), truth)
+            nmse = deepstorm.evaluate(result, truth).figures()["nmse_percent"]
+            figures |= row("NMSE [%] | expected / true emitters", nmse, _ratio(result, truth))
+            rows.append(row("network | /µm² | photons | background", name, *light) | figures)
+            where = "{} /µm², {} photons, background {}".format(*light)
+            if light[1:] == (3000, 500) and light[0] in JACCARD:
+                wanted = figures["Jaccard 100 nm"], None, *JACCARD[light[0]]
+                targets.append(row(TARGETS, f"Jaccard 100 nm, {where}", name, *wanted))
+            if light[0] == 1:
+                wanted = figures["error / bound"], None, None, LARGEST_ERROR_OVER_BOUND
+                targets.append(row(TARGETS, f"error / bound, {where}", name, *wanted))
+    note = (
+        "64 × 64 pixels of 100 nm, Poisson noise, sigma 120 nm ± 4 %, relative spread of the "
+        f"brightness {BRIGHTNESS_SPREAD:g}, about {EMITTERS} emitters each (a tenth if quick)."
+    )
+    title = "Localizations on uniform fields"
+    return [Table(title, note, rows), Table(f"{title}: targets", "From the table above.", targets)]
+
+
+def _uniform(density, photons, background, frames):
+    """Return a uniform field whose spots are 1.1 to 1.3 pixels wide, Poisson noise."""
+    told = {"frames": frames, "density_per_um2": density, "scene": UniformScene()}
+    told["brightness"] = {"mean_photons": photons, "relative_spread": BRIGHTNESS_SPREAD}
+    told["psf"] = {"sigma_nm": SPOT_NM, "relative_spread": 0.04}
+    told |= {"background": {"mean_photons": background}, "camera": {"kind": "ideal"}}
+    return SimulationSettings.model_validate(told)
+
+
+def _scores(found: Localizations, truth: Localizations) -> Row:
+    figures: Row = {}
+    for radius in (100, 50):
+        scores = deepstorm.evaluate(found, truth, radius_nm=radius).figures()
+        by = f"Jaccard {radius} nm | by chance, {radius} nm"
+        figures |= row(by, scores["jaccard"], scores["chance_jaccard"])
+    errors = position_errors(found, truth)
+    light = truth.select(errors.truth_index).columns()
+    bounds = cramer_rao_nm(light["photons"], light["background_photons"], SPOT_NM, PIXEL_NM)
+    bound = root_mean_square(bounds)
+    relative = errors.rms_nm / bound if errors.rms_nm is not None else None
+    stated = errors.stated_rms_nm, errors.actual_over_stated, errors.core_nm
+    return figures | row(ERRORS, errors.rms_nm, bound, relative, *stated)
+
+
+def subpixel(run: Run) -> list[Table]:
+    """Histogram localizations of uniform fields within the camera pixel."""
+    rows, details = [], {}
+    for density in (1.0, 5.0):
+        frames = run.frames(PIXEL_EMITTERS, density)
+        settings = like_the_papers_movie(UniformScene(), density, frames)
+        for name, result, _ in run.of(settings, round(density), localizations=True):
+            found = found_by(result)
+            shares = pixel_histogram(found, PIXEL_NM, BINS)
+            figures = 100 * shares.largest_deviation, 100 * shares.counting_error
+            cells = name, density, len(found), *figures, LARGEST_DEVIATION_PERCENT
+            rows.append(row(PIXEL, *cells))
+            kept = {"x_share": shares.x_share.tolist(), "y_share": shares.y_share.tolist()}
+            details[f"{name}, {density:g}/µm²"] = kept
+    note = f"{BINS} bins along x and y; counting makes the largest of 16 deviate by 2.2 errors."
+    return [Table("Localizations within the camera pixel", note, rows, {"histograms": details})]
+
+
+def structures(run: Run) -> list[Table]:
+    """Measure images of scenes, lines below the resolution, and clumps on uniform fields."""
+    images, clumps = [], []
+    for kind, (scene, density) in SCENES.items():
+        frames = run.frames(IMAGE_EMITTERS, density)
+        for name, result, truth in run.of(like_the_papers_movie(scene, density, frames), 5):
+            found = deepstorm.evaluate(result, truth).figures()
+            errors = found["nmse_percent"], found["registered_nmse_percent"]
+            images.append(row(IMAGES, kind, name, density, *errors, _ratio(result, truth)))
+    for density, photons in ((2.0, 1450.0), (6.0, 1450.0), (6.0, 400.0)):
+        frames = run.frames(IMAGE_EMITTERS, density)
+        settings = like_the_papers_movie(UniformScene(), density, frames, photons)
+        for name, result, truth in run.of(settings, 9):
+            pixel_nm = result.pixel_size_nm
+            exact = histogram_image(truth, result.image.shape, pixel_nm)
+            uneven = (clumping(result.image, exact, pixel_nm, box) for box in (50.0, 100.0))
+            clumps.append(row(CLUMPS, name, density, photons, *uneven, 1))
+    seen = f"About {IMAGE_EMITTERS} emitters each (a tenth if quick); scenes do not compare."
+    note = "Coefficient of variation of the counts in boxes, of the image over that of the truth."
+    return [
+        Table("Images of scenes of every kind", seen, images),
+        close_lines(run),
+        Table("Clumps on uniform fields", note, clumps),
+    ]
+
+
+PARTS = {
+    "stripes": stripes,
+    "line": line_width,
+    "uniform": uniform_fields,
+    "subpixel": subpixel,
+    "structures": structures,
+}
+
+
+def measure(run: Run, names: list[str]) -> dict[str, Any]:
+    """Run parts; unknown networks are refused before any work is done."""
+    checksums = {name: open_network(name).checksum for name in run.networks}
+    parts = measure_parts({name: partial(PARTS[name], run) for name in names})
+    return {"networks": checksums, "quick": run.quick, "parts": parts}
+
+
+if __name__ == "__main__":
+    parser = parser_of("accuracy", __doc__)
+    add = parser.add_argument
+    add("--network", nargs="+", default=["native"], metavar="NAME_OR_FILE")
+    add("--quick", action="store_true", help="a few seconds a part; do not quote")
+    known = {"type": names_of(PARTS), "default": list(PARTS), "help": ", ".join(PARTS)}
+    add("--only", metavar="PART,...", **known)
+    add("-o", "--output", type=Path, help="JSON, replaced if there; pictures go to its folder")
+    chosen = parser.parse_args()
+    pictures = chosen.output.absolute().parent if chosen.output is not None else None
+    asked = Run(tuple(chosen.network), chosen.quick, pictures)
+    finish("accuracy", partial(measure, asked, chosen.only), chosen.output)
