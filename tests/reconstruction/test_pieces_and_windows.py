@@ -167,5 +167,5 @@ def test_windows_that_do_not_suit_a_movie_are_refused(
     with pytest.raises(InputError, match="fewer than a window of 4"):
         reconstructor.reconstruct(movie, PIXEL_NM, windows=Windows(4, 4))
     monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 20) ** 2)
-    with pytest.raises(InputError, match="--roi X,Y,WIDTH,HEIGHT"):
+    with pytest.raises(InputError, match="region="):
         reconstructor.reconstruct(movie, PIXEL_NM, windows=Windows(2, 2))

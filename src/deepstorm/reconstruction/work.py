@@ -333,5 +333,5 @@ def _check_windows(pieces: Sequence[Piece], job: Job) -> None:
         raise InputError(
             f"sliding windows are made of fields up to {side} × {side} camera pixels; this "
             f"movie has {width} × {height}: choose a part of it, "
-            "--roi X,Y,WIDTH,HEIGHT"
+            "`region='X,Y,WIDTH,HEIGHT'`"
         )
