@@ -191,6 +191,7 @@ def reconstruct_in_steps(
         record = {
             **result.record,
             "warnings": result.record["warnings"] + file.warnings(),
+            "notes": result.record["notes"] + list(selected.notes),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
             **about,
