@@ -2,165 +2,107 @@
 
     python benchmarks/calibration.py [--conditions N] [--frames N] [--seed N] [--brief]
 
-Density, photons, background and width of the PSF are spread evenly (on logarithmic scales) over the
-range; cameras and scenes alternate. Prints a row for each condition, and for each quantity the
-median and the 90 % error, and how often the truth lies within two stated uncertainties. Errors are
-counted over all conditions, and over those in which the stated uncertainty is below a quarter of
-the value.
+Density, photons, background and width of the PSF are spread evenly (on logarithmic scales); cameras
+and scenes alternate. A row for each condition: true, found and stated uncertainty; for each
+quantity the errors over all conditions and over the identifiable ones, in which the stated
+uncertainty is below a quarter of the value, and how often the truth lies within two of it.
 """
 
-from __future__ import annotations
-
-import argparse
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import qmc
 
 from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.simulation.blinking import Brightness
-from deepstorm.simulation.camera import AnyCamera, EmccdCamera, IdealCamera, ScmosCamera
-from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import FilamentScene, UniformScene
-from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
-from deepstorm.structures import Calibration, Estimate
+from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
+from report import parser_of, print_rows, row
 
-QUANTITIES = (
-    "sigma_px",
-    "adu_per_photon",
-    "background_photons",
-    "signal_photons",
-    "density_per_px",
-    "background_unevenness",
-)
-IDENTIFIABLE = 0.25
 PIXEL_NM = 100.0
-CAMERAS: tuple[AnyCamera, ...] = (EmccdCamera(), ScmosCamera(), IdealCamera())
-# An EMCCD's effective photons are half of the detected ones; the read noise of the sCMOS, whose
-# mean variance is that of a log-normal distribution, counts as background.
+CAMERAS = ("emccd", "scmos", "ideal")
+# Effective photons over detected ones; and the read noise of the sCMOS, whose mean variance is that
+# of a log-normal distribution, counts as background.
 EFFECTIVE_PHOTONS = {"emccd": 0.5, "scmos": 1.0, "ideal": 1.0}
 READ_VARIANCE = {"emccd": 0.0, "scmos": 2.5, "ideal": 0.0}
+QUANTITIES = (
+    "sigma_px | adu_per_photon | background_photons | signal_photons | density_per_px"
+    " | background_unevenness"
+)
+SUMMARY = (
+    "quantity | identifiable | median error [%] | 90 % error [%] | truth within 2 uncertainties [%]"
+    " | median error of identifiable [%] | 90 % error of these [%] | within 2 of these [%]"
+)
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A movie to calibrate."""
-
-    density_per_um2: float
-    photons: float
-    background: float
-    sigma_px: float
-    camera: AnyCamera
-    is_uniform: bool
-
-    def settings(self, frames: int) -> SimulationSettings:
-        """Return the settings of its simulation."""
-        return SimulationSettings(
-            frames=frames,
-            pixel_size_nm=PIXEL_NM,
-            density_per_um2=self.density_per_um2,
-            scene=UniformScene() if self.is_uniform else FilamentScene(),
-            brightness=Brightness(mean_photons=self.photons),
-            psf=GaussianPsf(sigma_nm=PIXEL_NM * self.sigma_px),
-            background=Background(mean_photons=self.background, unevenness=0.1),
-            camera=self.camera,
-        )
-
-    def label(self) -> str:
-        """Describe the condition in a few words."""
-        scene = "uniform" if self.is_uniform else "filaments"
-        return (
-            f"{self.camera.kind} {scene} {self.density_per_um2:.2g}/µm² {self.photons:.0f} on "
-            f"{self.background:.0f}, sigma {self.sigma_px:.2f}"
-        )
-
-
-def conditions(count: int, seed: int) -> list[Condition]:
+def conditions(count, frames, seed):
     """Spread conditions evenly over the range."""
     points = qmc.Halton(4, seed=seed).random(count)
     lowest, highest = np.log([0.1, 100.0, 1.0, 0.8]), np.log([10.0, 10_000.0, 1000.0, 2.2])
-    values = np.exp(lowest + points * (highest - lowest))
-    return [
-        Condition(density, photons, background, sigma_px, CAMERAS[i % 3], i % 2 == 0)
-        for i, (density, photons, background, sigma_px) in enumerate(values.tolist())
-    ]
+    values = np.exp(lowest + points * (highest - lowest)).tolist()
+    for number, (density, photons, background, sigma_px) in enumerate(values):
+        told = {"frames": frames, "pixel_size_nm": PIXEL_NM, "density_per_um2": density}
+        told["scene"] = {"kind": "filaments" if number % 2 else "uniform"}
+        told |= {"brightness": {"mean_photons": photons}, "psf": {"sigma_nm": PIXEL_NM * sigma_px}}
+        told["background"] = {"mean_photons": background, "unevenness": 0.1}
+        yield SimulationSettings.model_validate(told | {"camera": {"kind": CAMERAS[number % 3]}})
 
 
-def calibrated(
-    condition: Condition, frames: int, seed: int
-) -> tuple[Calibration, dict[str, float], float]:
-    """Simulate and calibrate; return the calibration, the truth and the seconds it took."""
-    movie = simulate_movie(condition.settings(frames), np.random.default_rng(seed))
+def measured(told, seed, results, seconds):
+    """Simulate and calibrate; note found, uncertainty and truth, and seconds; return a row."""
+    movie = simulate_movie(told, np.random.default_rng(seed))
     counts = np.concatenate(list(movie.frames()))
     began = time.process_time()
     calibration = calibrate_frames(counts)
-    seconds = time.process_time() - began
-    camera = condition.camera
-    effective, read = EFFECTIVE_PHOTONS[camera.kind], READ_VARIANCE[camera.kind]
+    seconds.append(time.process_time() - began)
+    kind, level = told.camera.kind, movie.background
+    signal, sigma_px = movie.truth.columns()["photons"].mean(), told.psf.sigma_nm / PIXEL_NM
     truth = {
-        "sigma_px": condition.sigma_px,
-        "adu_per_photon": camera.noise_line()[1],
-        "background_photons": effective * float(movie.background.mean()) + read,
-        "signal_photons": effective * float(movie.truth.columns()["photons"].mean()),
+        "sigma_px": sigma_px,
+        "adu_per_photon": told.camera.noise_line()[1],
+        "background_photons": EFFECTIVE_PHOTONS[kind] * level.mean() + READ_VARIANCE[kind],
+        "signal_photons": EFFECTIVE_PHOTONS[kind] * signal,
         "density_per_px": len(movie.truth) / counts.size,
-        "background_unevenness": float(movie.background.std() / movie.background.mean()),
+        "background_unevenness": level.std() / level.mean(),
     }
-    return calibration, truth, seconds
-
-
-def row(estimates: dict[str, Estimate], truth: dict[str, float]) -> str:
-    """Return true, estimated and stated uncertainty of every quantity."""
-    return " | ".join(
-        f"{truth[name]:.3g}: {estimates[name].value:.3g} ± {estimates[name].uncertainty:.2g}"
-        for name in QUANTITIES
+    cells = []
+    for name, true in truth.items():
+        found = getattr(calibration, name)
+        results.setdefault(name, []).append((found.value, found.uncertainty, float(true)))
+        cells.append(f"{true:.3g}: {found.value:.3g} ± {found.uncertainty:.2g}")
+    label = (
+        f"{kind} {told.scene.kind} {told.density_per_um2:.2g}/µm² "
+        f"{told.brightness.mean_photons:.0f} on {told.background.mean_photons:.0f}, "
+        f"sigma {sigma_px:.2f}"
     )
+    return row(f"condition | {QUANTITIES}", label, *cells)
 
 
-def summary(name: str, values: list[tuple[Estimate, float]]) -> str:
-    """Return the errors of a quantity, as a row."""
-    error = np.array([abs(estimate.value / truth - 1) for estimate, truth in values])
-    stated = np.array([estimate.uncertainty for estimate, _ in values])
-    found = np.array([estimate.value for estimate, _ in values])
-    true = np.array([truth for _, truth in values])
-    known = stated < IDENTIFIABLE * np.abs(found)
-    within = np.abs(found - true) <= 2 * stated
-    cells = [f"{100 * q:.1f}" for q in np.percentile(error, [50, 90])]
-    cells += [f"{known.sum()} of {len(known)}"]
-    cells += [f"{100 * q:.1f}" for q in np.percentile(error[known], [50, 90])] if any(known) else []
-    cells += [f"{100 * within.mean():.0f}", f"{100 * within[known].mean():.0f}"]
-    return f"| {name} | " + " | ".join(cells) + " |"
+def summary(name, values):
+    """Return the errors of a quantity."""
+    found, stated, true = np.array(values).T
+    known = stated < 0.25 * np.abs(found)
+    cells = []
+    for chosen in (known | True, known):
+        error = 100 * np.abs(found / true - 1)[chosen]
+        within = (np.abs(found - true) <= 2 * stated)[chosen]
+        figures = (*np.percentile(error, [50, 90]), 100 * within.mean()) if len(error) else ()
+        cells += [float(figure) for figure in figures] or [None] * 3
+    return row(SUMMARY, name, f"{known.sum()} of {len(known)}", *cells)
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of("calibration", __doc__)
     parser.add_argument("--conditions", type=int, default=60)
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--brief", action="store_true", help="print the summary alone")
-    arguments = parser.parse_args()
-    results: dict[str, list[tuple[Estimate, float]]] = {name: [] for name in QUANTITIES}
-    seconds = []
-    if not arguments.brief:
-        print("| condition | " + " | ".join(QUANTITIES) + " |\n" + "|---" * 7 + "|")
-    chosen = conditions(arguments.conditions, arguments.seed)
-    for number, condition in enumerate(chosen, 1000 * (arguments.seed - 1)):
-        calibration, truth, taken = calibrated(condition, arguments.frames, number)
-        estimates = {name: getattr(calibration, name) for name in QUANTITIES}
-        for name in QUANTITIES:
-            results[name].append((estimates[name], truth[name]))
-        seconds.append(taken)
-        if not arguments.brief:
-            print(f"| {condition.label()} | {row(estimates, truth)} |", flush=True)
-    print(
-        "\n| quantity | median error [%] | 90 % error [%] | identifiable | median error of these "
-        "[%] | 90 % error of these [%] | truth within 2 uncertainties [%] | of these [%] |\n"
-        + "|---" * 8
-        + "|"
-    )
-    for name, values in results.items():
-        print(summary(name, values))
+    chosen = parser.parse_args()
+    results, seconds = {}, []
+    every = conditions(chosen.conditions, chosen.frames, chosen.seed)
+    numbered = enumerate(every, 1000 * (chosen.seed - 1))
+    rows = (measured(told, number, results, seconds) for number, told in numbered)
+    list(rows) if chosen.brief else print_rows(rows)
+    print_rows(summary(name, values) for name, values in results.items())
     print(f"\n{np.median(seconds):.2f} s of processor time for a movie (median)")
 
 

@@ -2,135 +2,70 @@
 
     python benchmarks/reference_movies.py [--network NAME|PATH ...] [--keep FOLDER]
 
-Looks for the movies in ``../shared/data`` or the folder named by DEEPSTORM_DATA. Each run is a
-whole process of the command line, so that its time holds start-up, compilation and writing.
+Each run is a whole process of the command line, with start-up, compilation and writing.
 """
 
-from __future__ import annotations
-
-import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 import deepstorm
+from deepstorm.io.tables.localizations import read_localizations
+from deepstorm.paper.context import short_name
+from deepstorm.paper.findings import Row
+from report import data_folder, parser_of, print_rows, row
 
 MOVIES = {"fig4-microtubules": 100.0, "real-dense-microtubules": 100.0, "real-sparse-tirf": 117.0}
-PUBLISHED = "paper_reconstruction.mat"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    movie: str
-    network: str
-    seconds: float
-    frames_per_s: float
-    memory_mb: float
-    emitters: float
-    nmse: float = float("nan")
-    registered_nmse: float = float("nan")
-    jaccard_50nm: float = float("nan")
-    chance_50nm: float = float("nan")
-
-    def line(self) -> str:
-        """Return the row of a Markdown table."""
-        figures = (
-            f"{self.seconds:.1f}",
-            f"{self.frames_per_s:.1f}",
-            f"{self.memory_mb:.0f}",
-            f"{self.emitters:.0f}",
-            f"{self.nmse:.2f}",
-            f"{self.registered_nmse:.2f}",
-            f"{self.jaccard_50nm:.3f}",
-            f"{self.chance_50nm:.3f}",
-        )
-        return f"| {self.movie} | {self.network} | " + " | ".join(figures) + " |"
-
-
 HEADINGS = (
-    "movie",
-    "network",
-    "whole command [s]",
-    "frames/s inside",
-    "peak memory [MB]",
-    "expected emitters",
-    "NMSE [%]",
-    "NMSE registered [%]",
-    "Jaccard 50 nm",
-    "by chance",
+    "movie | network | whole command [s] | frames/s inside | peak memory [MB] | expected emitters"
+    " | expected / true | NMSE [%] | NMSE registered [%] | by x [nm] | by y [nm] | Jaccard 50 nm"
+    " | by chance, 50 nm | Jaccard 100 nm | by chance, 100 nm"
 )
-
-
-def data_folder() -> Path:
-    """Return the folder of the published movies."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("DEEPSTORM_DATA", default))
+SCORES = ("nmse_percent", "registered_nmse_percent", "registered_dx_nm", "registered_dy_nm")
 
 
 def reconstruct_cold(movie: str, network: str, folder: Path) -> Row:
-    """Run the command once and score what it leaves."""
-    source = data_folder() / movie
-    output = folder / f"{movie}-{Path(network).stem}.tif"
+    """Run the command once and score what it leaves, where there is a truth."""
+    source, name = data_folder() / movie, short_name(network)
+    output, truth = folder / f"{movie}-{name}.tif", source / "truth.csv"
     command = [sys.executable, "-m", "deepstorm", "reconstruct", str(source / "movie.tif")]
     options = ["-o", str(output), "--pixel-size", str(MOVIES[movie]), "--network", network]
     began = time.perf_counter()
-    done = subprocess.run(
-        [*command, *options, "--json"], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([*command, *options, "--json"], check=True, capture_output=True)
     seconds = time.perf_counter() - began
     # The largest of all finished runs so far: later rows cannot fall below earlier ones.
-    memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     record = json.loads(done.stdout)
-    row = {
-        "movie": movie,
-        "network": Path(network).stem,
-        "seconds": seconds,
-        "frames_per_s": record["frames"] / record["reconstruction_s"],
-        "memory_mb": memory_mb,
-        "emitters": record["expected_emitters"],
-    }
-    return Row(**row, **scores(output, source / "truth.csv"))
-
-
-def scores(image: Path, truth: Path) -> dict[str, float]:
-    """Score an image, and the table beside it, where there is a truth."""
-    if not truth.exists():
-        return {}
-    whole = deepstorm.evaluate(image, truth).figures()
-    table = deepstorm.evaluate(image.with_suffix(".csv"), truth, radius_nm=50).figures()
-    return {
-        "nmse": float(whole["nmse_percent"] or np.nan),
-        "registered_nmse": float(whole["registered_nmse_percent"] or np.nan),
-        "jaccard_50nm": float(table["jaccard"] or np.nan),
-        "chance_50nm": float(table["chance_jaccard"] or np.nan),
-    }
+    rate = record["frames"] / record["reconstruction_s"]
+    emitters, figures = record["expected_emitters"], [None] * 9
+    if truth.exists():
+        whole = deepstorm.evaluate(output, truth).figures()
+        true = len(read_localizations(truth, pixel_size_nm=MOVIES[movie]))
+        figures = [emitters / true, *map(whole.get, SCORES)]
+        for radius in (50, 100):
+            table = output.with_suffix(".csv")
+            scores = deepstorm.evaluate(table, truth, radius_nm=radius).figures()
+            figures += [scores["jaccard"], scores["chance_jaccard"]]
+    return row(HEADINGS, movie, name, seconds, rate, peak_mb, emitters, *figures)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of("reference_movies", __doc__)
     parser.add_argument("--network", nargs="+", default=["native"])
     parser.add_argument("--keep", type=Path, help="folder for the images")
-    arguments = parser.parse_args()
+    chosen = parser.parse_args()
     if not data_folder().is_dir():
         sys.exit(f"the published movies are not in {data_folder()}; set DEEPSTORM_DATA")
-    print("| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.keep or Path(temporary)
+        folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for movie in MOVIES:
-            for network in arguments.network:
-                print(reconstruct_cold(movie, network, folder).line(), flush=True)
+        every = ((movie, network) for movie in MOVIES for network in chosen.network)
+        print_rows(reconstruct_cold(*each, folder) for each in every)
 
 
 if __name__ == "__main__":

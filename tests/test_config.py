@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, ValidationError, model_validator
 
-from deepstorm.config import Settings, read_settings, validated
+from deepstorm.config import Settings, by_dotted_name, read_settings, validated
 from deepstorm.errors import InputError
 
 
@@ -104,3 +104,9 @@ def test_a_long_list_of_problems_is_cut_short() -> None:
     with pytest.raises(InputError) as caught:
         validated(Outer, {"name": "a"} | {f"key{i}": 0 for i in range(40)}, "'x.json'")
     assert str(caught.value).count("Extra inputs") == 5
+
+
+def test_nested_settings_have_dotted_names() -> None:
+    values = Outer(name="a", inner=Inner(size_px=4)).model_dump(mode="json")
+    wanted = {"name": "a", "rate": 0.5, "inner.size_px": 4, "inner.weights": []}
+    assert dict(by_dotted_name(values)) == wanted

@@ -1,25 +1,28 @@
 """How long something takes on a machine that does other things, too."""
 
-from __future__ import annotations
-
+import argparse
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-Key = TypeVar("Key")
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """Read a time such as ``20s``, ``2m`` or ``20``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS_S else (text, "s")
+    try:
+        found = float(number) * UNITS_S[unit]
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no time; give seconds, such as 20s, or 2m")
+    return found
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Times of one thing that was done several times.
-
-    Parameters
-    ----------
-    frames : int
-        Frames each time.
-    seconds : tuple of float
-    """
+    """Times in seconds of one number of frames that was done several times."""
 
     frames: int
     seconds: tuple[float, ...]
@@ -43,31 +46,13 @@ class Timed:
 
 
 def planned(
-    seconds_per_frame: float,
-    movies: tuple[int, ...],
-    budget_s: float,
-    repeats: int,
-    batch: int,
+    seconds_per_frame: float, movies: tuple[int, ...], budget_s: float, repeats: int, batch: int
 ) -> dict[int, int]:
-    """Choose numbers of frames to measure, each with how often.
+    """Choose numbers of frames to measure, each with how often, at least once.
 
-    Parameters
-    ----------
-    seconds_per_frame : float
-        Roughly.
-    movies : tuple of int
-        Lengths of whole movies, which are measured where one fits the budget.
-    budget_s : float
-        Seconds for each number of frames.
-    repeats : int
-        Times that are wanted of the rate.
-    batch : int
-        Frames that the runtime takes at once; the rate is measured on multiples of it.
-
-    Returns
-    -------
-    dict
-        Frames to times, at least 1. One entry has ``repeats``, unless a batch takes too long.
+    Whole movies are measured where one fits the budget, which each number of frames has to itself.
+    One entry has all the repeats, those of the rate, unless a batch takes too long for that; it is
+    of a multiple of what a runtime takes at once.
     """
     plan = {
         frames: min(int(budget_s / (frames * seconds_per_frame)), repeats)
@@ -82,29 +67,18 @@ def planned(
 
 
 def interleaved(
-    tasks: Mapping[Key, tuple[int, Callable[[], float | None]]],
-) -> dict[Key, list[float]]:
+    tasks: Mapping[Hashable, tuple[int, Callable[[], float | None]]],
+) -> dict[Hashable, list[float]]:
     """Do tasks in turn, so that what else the machine does falls on all of them.
 
-    Parameters
-    ----------
-    tasks : mapping
-        Key to (how often, what returns its seconds); ``None`` ends a task that failed.
-
-    Returns
-    -------
-    dict
-        Seconds of each, fewer than asked for where it failed.
+    Each comes with how often, and returns its seconds; ``None`` ends one that failed.
     """
-    seconds: dict[Key, list[float]] = {key: [] for key in tasks}
+    seconds: dict[Hashable, list[float]] = {key: [] for key in tasks}
     failed = set()
     for turn in range(max((times for times, _ in tasks.values()), default=0)):
         for key, (times, task) in tasks.items():
-            if turn >= times or key in failed:
-                continue
-            taken = task()
-            if taken is None:
-                failed.add(key)
-            else:
-                seconds[key].append(taken)
+            if turn < times and key not in failed:
+                taken = task()
+                failed.update([key] if taken is None else [])
+                seconds[key] += [] if taken is None else [taken]
     return seconds

@@ -1,19 +1,21 @@
-"""Child processes, each with one runtime: their memory is their own, and they are asked in turn."""
+"""Child processes and how they answer: one JSON object per line. Standard library alone.
 
-from __future__ import annotations
+Each has one runtime: its memory is its own. As a script this runs commands, and is so small that
+its own memory does not count as theirs.
+"""
 
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-from deepstorm.arrays import PathLike
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 # Seconds that a child gets to end by itself.
@@ -25,60 +27,34 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """A child process that answers requests.
+    """A process of a script of this folder that calls :func:`serve`.
 
-    Parameters
-    ----------
-    script : str
-        One of this folder that calls :func:`protocol.serve`.
-    python : path-like
-        Interpreter to run it.
-    environment : mapping
-        Variables that are added to those of this process.
-
-    Raises
-    ------
-    WorkerError
-        If the interpreter cannot be started.
+    Some other interpreter may run it, and variables may be added to those of this process.
     """
 
-    def __init__(
-        self,
-        script: str,
-        python: PathLike = sys.executable,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, script: str, python: str | Path = sys.executable, **variables: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        words = [python, str(FOLDER / script)]
         try:
-            self._process = subprocess.Popen(
-                [python, str(FOLDER / script)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                text=True,
-                env=os.environ | dict(environment or {}),
-            )
+            self._process = subprocess.Popen(words, text=True, env=os.environ | variables, **pipes)
         except OSError as error:
             self._errors.close()
             raise WorkerError(f"'{python}' cannot be started: {error}") from None
 
     def ask(self, do: str, **values: Any) -> dict[str, Any]:
-        """Have an operation done and return its answer.
-
-        Raises
-        ------
-        WorkerError
-            If it failed, or the process died.
-        """
-        if self._process.stdin is None or self._process.stdout is None:
-            raise WorkerError("the process has no pipes")
+        """Have an operation done and return its answer; refuses what failed, or a dead process."""
         line = ""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps({"do": do, **values}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         if not line:
-            raise WorkerError(f"the process died: {self._last_words()}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_S)
+            self._errors.seek(0)
+            said = (self._errors.read().strip().splitlines() or ["nothing said"])[-1]
+            raise WorkerError(f"the process died: exit status {self._process.returncode}, {said}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"])
@@ -87,9 +63,8 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
         try:
             self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -97,23 +72,61 @@ class Worker:
             self._process.wait()
         self._errors.close()
 
-    def __enter__(self) -> Self:
-        """Return the worker itself."""
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the process."""
-        self.close()
+def asked(script: str, do: str, **values: Any) -> dict[str, Any]:
+    """Have one operation done by a process of its own."""
+    with contextlib.closing(Worker(script)) as worker:
+        return worker.ask(do, **values)
 
-    def _last_words(self) -> str:
-        """Return how the process ended and its last line of errors."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(PATIENCE_S)
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines()
-        return f"exit status {self._process.returncode}, {lines[-1] if lines else 'nothing said'}"
+
+def serve(operations: dict[str, Callable[..., dict[str, Any]]]) -> None:
+    """Answer requests until the parent has no more; what goes wrong is answered as ``error``.
+
+    A request names its operation by ``do``, ``memory`` is always there; the rest are arguments.
+    """
+    # Libraries print to standard output as they like; answers have a copy of it to themselves.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    known = {"memory": peak_memory, **operations}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = known[request.pop("do")](**request)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers)
+
+
+def peak_memory() -> dict[str, float]:
+    """Return the largest resident memory of this process so far, as ``peak_mb``."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # ru_maxrss would begin at what the parent had when it started this process.
+        lines = status.read_text(encoding="ascii").splitlines()
+        return {"peak_mb": float(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024}
+    return {"peak_mb": megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)}
+
+
+def megabytes(maxrss: int) -> float:
+    """Return ``ru_maxrss`` in MB: macOS counts bytes, others kilobytes."""
+    return maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
+
+
+def run(words: list[str], variables: dict[str, str]) -> dict[str, float]:
+    """Run a command; tell its seconds and peak memory, or its last word if it fails."""
+    with tempfile.TemporaryFile("w+") as errors:
+        began, streams = time.perf_counter(), {"stdout": subprocess.DEVNULL, "stderr": errors}
+        process = subprocess.Popen(words, env=os.environ | variables, **streams)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or ["nothing said"]
+            raise RuntimeError(f"exit status {process.returncode}, {lines[-1]}")
+    return {"seconds": seconds, "peak_mb": megabytes(used.ru_maxrss)}
+
+
+if __name__ == "__main__":
+    serve({"run": run})

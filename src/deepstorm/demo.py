@@ -13,6 +13,7 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.errors import InputError
 from deepstorm.files import output_set
+from deepstorm.reports.panels import ImagePanel
 from deepstorm.reports.pictures import comparison_picture
 from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.scenes import FilamentScene
@@ -20,7 +21,7 @@ from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
 
 if TYPE_CHECKING:
-    from deepstorm.reconstruction.run import Progress
+    from deepstorm.reconstruction.work import Update
 
 
 def demo_settings(frames: int) -> SimulationSettings:
@@ -38,7 +39,7 @@ def run_demo(
     frames: int,
     seed: int,
     overwrite: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[Update], None] = lambda update: None,
 ) -> dict[str, float | int | str | None]:
     """Fill a folder with a movie, its reconstruction, and a picture of both beside the truth.
 
@@ -53,7 +54,7 @@ def run_demo(
     overwrite : bool
         Whether existing files may be replaced.
     on_progress : callable
-        Called after each block of frames.
+        Called after each step of the reconstruction.
 
     Returns
     -------
@@ -113,9 +114,9 @@ def _show(
     height, width = result.image.shape
     fine_nm = result.pixel_size_nm
     panels = [
-        ("widefield", result.widefield, pixel_size_nm),
-        ("reconstruction", result.image, fine_nm),
-        ("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
+        ImagePanel("widefield", result.widefield, pixel_size_nm),
+        ImagePanel("reconstruction", result.image, fine_nm),
+        ImagePanel("truth", histogram_image(truth, (height, width), fine_nm), fine_nm),
     ]
     comparison_picture(path, panels)
 

@@ -4,8 +4,9 @@
 class InputError(ValueError):
     """Something that was given cannot be used.
 
-    The message is one sentence or two: what came, what was expected, what to do. The command line
-    prints it without a traceback.
+    The message is one sentence or two: what came, what was expected, what to do. Arguments stand in
+    backticks, as Python has them: `` `pixel_size_nm=100` ``. The command line prints the message
+    without a traceback, and with its own options in place of these.
     """
 
 
@@ -29,3 +30,7 @@ class MissingExtraError(InputError):
             f"{purpose} need an optional dependency that is not installed; "
             f"install it with: pip install 'deepstorm[{extra}]'"
         )
+
+
+class ResumableInterrupt(KeyboardInterrupt):
+    """A run was interrupted, and what it has done is kept: it can be resumed."""

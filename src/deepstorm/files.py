@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.locks import signals_wait
 from deepstorm.publishing import (
@@ -24,6 +25,9 @@ from deepstorm.publishing import (
     staged_name,
     workspace_name,
 )
+
+if TYPE_CHECKING:  # with it comes NumPy, for which no help should wait
+    from deepstorm.arrays import PathLike
 
 # Where the sets of this process are being written; what is written there belongs to a set already.
 _STAGED: set[Path] = set()
@@ -128,7 +132,7 @@ def _check_place(target: Path) -> None:
 
 def _check_absent(target: Path, *, overwrite: bool) -> None:
     if target.exists() and not overwrite:
-        raise InputError(f"the output '{target}' exists; choose another name or allow --overwrite")
+        raise InputError(f"the output '{target}' exists; choose another name or `overwrite=True`")
 
 
 @contextlib.contextmanager
@@ -276,6 +280,7 @@ def output_set(
         yield outputs
         with signals_wait():
             outputs._publish(overwrite=overwrite)
+            outputs._keeps_workspace = False  # there is nothing to go on with
             outputs._end()
     except BaseException:
         with signals_wait():
@@ -304,3 +309,9 @@ def leftover_workspace(path: PathLike) -> Path | None:
     """
     folder = workspace_name(Path(path))
     return folder if folder.is_dir() else None
+
+
+def file_checksum(path: PathLike) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

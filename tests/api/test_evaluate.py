@@ -62,7 +62,7 @@ def test_what_is_missing_is_asked_for(truth: Localizations) -> None:
     image = histogram_image(truth, (64, 64), 12.5)
     with pytest.raises(InputError, match="nothing to score"):
         evaluate(image, pixel_size_nm=12.5)
-    with pytest.raises(InputError, match="--pixel-size"):
+    with pytest.raises(InputError, match=r"`pixel_size_nm=12\.5`"):
         evaluate(image, truth)
     with pytest.raises(InputError, match="truth"):
         evaluate(truth)

@@ -38,8 +38,7 @@ def test_a_calibration_of_ours_is_known(tmp_path: Path) -> None:
     found = calibrate(
         movie,
         pixel_size_nm=100,
-        offset_adu=100.0,
-        adu_per_electron=2.07,
+        known=KnownValues(offset_adu=100.0, adu_per_electron=2.07),
         outputs=CalibrationOutputs(record=path),
     )
     known = read_known_values(path)
@@ -71,16 +70,19 @@ def test_numbers_take_precedence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
-@pytest.mark.parametrize("name", ["adu_per_photon", "adu_per_electron", "sigma_px"])
+@pytest.mark.parametrize(
+    "name", ["adu_per_photon", "adu_per_electron", "sigma_px", "pixel_size_nm"]
+)
 def test_numbers_that_have_to_be_positive(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{name} is .*positive"):
-        known_values(**{name: value})
+    with pytest.raises(InputError, match=f"`{name}={value:g}` cannot be used; .*positive"):
+        KnownValues(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["zero_adu", "offset_adu"])
 def test_numbers_that_have_to_be_finite(name: str) -> None:
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match=f"`{name}=inf` cannot be used; .*finite"):
         known_values(**{name: np.inf})
+    assert getattr(known_values(**{name: -5.0}), name) == -5
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_a_part_of_the_movie(sparse: tuple[np.ndarray, Localizations]) -> None:
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        ({"pixel_size_nm": None}, "pixel size"),
+        ({"pixel_size_nm": None}, "how large its pixels are"),
+        ({"pixel_size_nm": 0.5}, "not credible"),
         ({"radius_px": 2}, "radius"),
         ({"z_step_nm": -1.0}, "apart"),
     ],
@@ -106,5 +107,5 @@ def test_frames_may_count_from_the_end(sparse: tuple[np.ndarray, Localizations])
 def test_a_stack_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepstorm.api.measured_psf.MOST_VALUES", 4 * 32 * 32)
     stack = np.ones((5, 32, 32))
-    with pytest.raises(InputError, match=r"5 planes of 32 × 32 pixels, too many .*--roi"):
+    with pytest.raises(InputError, match=r"5 planes of 32 × 32 pixels, too many .*`region`"):
         measure_psf(stack, pixel_size_nm=100, z_step_nm=100)

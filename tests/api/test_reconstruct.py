@@ -16,10 +16,10 @@ from deepstorm.api.reconstruct import check_validity, reconstruct
 from deepstorm.api.simulate import simulate
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
+from deepstorm.files import file_checksum
 from deepstorm.io.images import read_image
 from deepstorm.io.movies.selection import Region
 from deepstorm.io.tables.localizations import read_localizations
-from deepstorm.models.checkpoint import file_checksum
 from deepstorm.models.zoo import find_network
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.simulation.simulator import SimulationSettings
@@ -186,7 +186,7 @@ def test_absurd_pixel_sizes(movie: Path, pixel_size_nm: float) -> None:
 
 
 def test_a_pixel_size_is_asked_for() -> None:
-    with pytest.raises(InputError, match="--pixel-size"):
+    with pytest.raises(InputError, match="`pixel_size_nm=100`"):
         reconstruct(np.zeros((2, 16, 16), np.uint16))
 
 

@@ -10,10 +10,10 @@ from deepstorm.api.simulate import simulate
 from deepstorm.api.train import train, training_settings
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import load_network
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loss_log import Validation
 
 TINY = """
 name = "tiny"
@@ -53,7 +53,13 @@ def test_a_recipe_becomes_a_network(recipe: Path, tmp_path: Path) -> None:
     made = train(
         recipe, tmp_path / "run", output=output, on_step=lambda step, loss: steps.append(step)
     )
-    assert made == output
+    assert made.path == output
+    assert made.improved
+    assert made.figures() == {
+        "network": str(output),
+        "losses": str(tmp_path / "run" / "losses.csv"),
+        "report": str(tmp_path / "run" / "report.html"),
+    }
     network, card = load_network(output)
     assert (network.upsampling, card.name) == (4, "tiny")
     assert card.validity["sigma_px"] == (0.8, 2.2)
@@ -61,7 +67,7 @@ def test_a_recipe_becomes_a_network(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_a_trained_network_says_how_it_is_computed_in_8_bits(recipe: Path, tmp_path: Path) -> None:
-    card = NetworkFile(train(recipe, tmp_path / "run")).card
+    card = TrainedNetwork.open(train(recipe, tmp_path / "run").path).card
     assert len(card.activation_ranges) > 4
     assert max(card.activation_ranges) > 0
 
@@ -108,7 +114,7 @@ batch_size = 4
 """
     start, rest = TINY.split("[examples]")
     path.write_text(start + examples + "[loss]" + rest.split("[loss]")[1])
-    network, _ = load_network(train(path, tmp_path / "run"))
+    network, _ = load_network(train(path, tmp_path / "run").path)
     assert all(np.isfinite(p.detach().numpy()).all() for p in network.parameters())
 
 
@@ -151,7 +157,7 @@ def left_in(folder: Path) -> set[str]:
 def test_a_training_leaves_curves_and_a_page(recipe: Path, tmp_path: Path) -> None:
     seen: list[str] = []
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: Validation) -> None:
         seen.append((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
 
     recipe.write_text(recipe.read_text().replace('"tiny"', '"<tiny> & co"'))
@@ -180,7 +186,7 @@ def test_curves_for_tensorboard_are_kept_where_asked_for(recipe: Path, tmp_path:
 
 
 def test_a_training_that_is_not_there_is_not_gone_on_with(recipe: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no training to go on with"):
+    with pytest.raises(InputError, match="holds no training to resume"):
         train(recipe, tmp_path / "run", resume=True)
     assert not (tmp_path / "run").exists()
 
@@ -192,7 +198,7 @@ def test_another_training_in_the_folder_is_named_with_both_ways_out(
     train(recipe, run)
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     longer = training_settings(recipe, steps=6)
-    words = r"other settings \(steps: 4 there, 6 now\); choose another folder .* --no-resume"
+    words = r"other settings \(steps: 4 there, 6 now\); choose another `folder` .* `resume=False`"
     for resume in (None, True):
         with pytest.raises(InputError, match=words):
             train(longer, run, resume=resume)

@@ -11,8 +11,10 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.api.train import train, training_settings
 from deepstorm.cli.app import app
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import NetworkCard, load_network, save_network
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.training.network import TrainingSettings
@@ -25,7 +27,7 @@ NETWORK = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 def recipe(tmp_path: Path) -> Path:
     network = tmp_path / "parent.safetensors"
     card = NetworkCard(name="parent", network=NETWORK, scaling=PhotonScaling())
-    save_network(network, NETWORK.build(), card)
+    save_network(network, build(NETWORK), card)
     path = tmp_path / "refine.toml"
     path.write_text(f"""
 kind = "refinement"
@@ -64,7 +66,7 @@ def test_a_recipe_becomes_a_network_that_refines(recipe: Path, tmp_path: Path) -
         on_validation=lambda progress: validated.append(progress.step),
         on_movie=lambda done, total: movies.append((done, total)),
     )
-    assert made == output
+    assert made.path == output
     assert load_network(output)[1].refinement is not None
     assert (steps, validated) == ([1, 2, 3], [2, 3])
     assert movies == [(1, 3), (2, 3), (3, 3)]

@@ -10,7 +10,7 @@ import pytest
 
 from deepstorm.baselines.cel0 import Cel0, Cel0Settings
 from deepstorm.baselines.falcon import Falcon, FalconSettings
-from deepstorm.baselines.imaging import Acquisition, Baseline
+from deepstorm.baselines.imaging import Baseline, ImagingConditions
 from deepstorm.errors import InputError
 from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.simulation.psf import render_emitters
@@ -24,20 +24,22 @@ TRUTH = Localizations(
     photons=np.array([800.0, 1200.0, 700.0, 1000.0, 900.0]),
 )
 
-METHODS: dict[str, Callable[[Acquisition], Baseline]] = {
-    "cel0": lambda acquisition: Cel0(acquisition, Cel0Settings(upsampling=4, penalty=0.05)),
-    "falcon": lambda acquisition: Falcon(acquisition, FalconSettings(min_significance=6.0)),
+METHODS: dict[str, Callable[[ImagingConditions], Baseline]] = {
+    "cel0": lambda conditions: Cel0(conditions, Cel0Settings(upsampling=4, penalty=0.05)),
+    "falcon": lambda conditions: Falcon(conditions, FalconSettings(min_significance=6.0)),
 }
 
 
 @pytest.fixture(params=METHODS)
-def build(request: pytest.FixtureRequest) -> Callable[[Acquisition], Baseline]:
+def build(request: pytest.FixtureRequest) -> Callable[[ImagingConditions], Baseline]:
     return METHODS[request.param]
 
 
 @pytest.fixture
-def method(build: Callable[[Acquisition], Baseline], acquisition: Acquisition) -> Baseline:
-    return build(acquisition)
+def method(
+    build: Callable[[ImagingConditions], Baseline], conditions: ImagingConditions
+) -> Baseline:
+    return build(conditions)
 
 
 @pytest.fixture
@@ -70,9 +72,11 @@ def test_photons_are_those_of_the_emitters(
 
 
 def test_the_camera_is_undone(
-    build: Callable[[Acquisition], Baseline], method: Baseline, frames: npt.NDArray[np.float64]
+    build: Callable[[ImagingConditions], Baseline],
+    method: Baseline,
+    frames: npt.NDArray[np.float64],
 ) -> None:
-    camera = Acquisition(Instrument(100.0, 4.0, 1.1), 100.0, 10.0)
+    camera = ImagingConditions(Instrument(100.0, 4.0, 1.1), 100.0, 10.0)
     first, second = method.localize(frames), build(camera).localize(100 + 4 * frames)
     np.testing.assert_array_equal(second.frame, first.frame)
     np.testing.assert_allclose(second.x_nm, first.x_nm, atol=1.0)

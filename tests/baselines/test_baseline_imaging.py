@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm.baselines.imaging import Acquisition, Imaging
+from deepstorm.baselines.imaging import Imaging, ImagingConditions
 from deepstorm.errors import InputError
 from deepstorm.simulation.psf import render_emitters
 from deepstorm.structures import Instrument
@@ -54,8 +54,8 @@ def test_the_norm_of_a_spot_is_that_of_theory() -> None:
 
 
 def test_counts_become_photons() -> None:
-    acquisition = Acquisition(Instrument(96.0, 4.0, 1.1), 100.0, 10.0)
-    photons = acquisition.photons(np.array([[[96, 136]]], np.uint16), CPU)
+    conditions = ImagingConditions(Instrument(96.0, 4.0, 1.1), 100.0, 10.0)
+    photons = conditions.photons(np.array([[[96, 136]]], np.uint16), CPU)
     assert photons.tolist() == [[[0.0, 10.0]]]
 
 
@@ -63,6 +63,6 @@ def test_counts_become_photons() -> None:
     "frames", [np.ones((4, 4)), np.ones((0, 4, 4)), np.full((1, 4, 4), np.inf)]
 )
 def test_what_is_no_stack_of_frames_is_refused(frames: np.typing.NDArray[np.float64]) -> None:
-    acquisition = Acquisition(Instrument(0.0, 1.0, 1.1), 100.0, 10.0)
+    conditions = ImagingConditions(Instrument(0.0, 1.0, 1.1), 100.0, 10.0)
     with pytest.raises(InputError, match=r"only finite numbers"):
-        acquisition.photons(frames, CPU)
+        conditions.photons(frames, CPU)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy.spatial import cKDTree
 
 from deepstorm.baselines.cel0 import Cel0, Cel0Settings, minimise_cel0
-from deepstorm.baselines.imaging import Acquisition, Imaging
+from deepstorm.baselines.imaging import Imaging, ImagingConditions
 from deepstorm.structures import Instrument
 
 CPU = torch.device("cpu")
@@ -83,8 +83,8 @@ def test_each_reweighting_lowers_the_functional(imaging: Imaging, crowded: torch
     assert values[-1] < 0.9 * values[0]
 
 
-def test_touching_pixels_are_one_emitter_at_their_centre(acquisition: Acquisition) -> None:
-    method = Cel0(acquisition, Cel0Settings(upsampling=4))
+def test_touching_pixels_are_one_emitter_at_their_centre(conditions: ImagingConditions) -> None:
+    method = Cel0(conditions, Cel0Settings(upsampling=4))
     photons = np.zeros((2, 8, 8), np.float32)
     photons[1, 2, 3], photons[1, 3, 4], photons[1, 6, 6] = 300.0, 100.0, 50.0
     found = method._emitters(photons, first_frame=7)
@@ -96,8 +96,8 @@ def test_touching_pixels_are_one_emitter_at_their_centre(acquisition: Acquisitio
     np.testing.assert_allclose(found.y_nm[order], [162.5, 68.75])
 
 
-def test_each_pixel_is_an_emitter_where_asked_for(acquisition: Acquisition) -> None:
-    method = Cel0(acquisition, Cel0Settings(upsampling=4, join_touching=False))
+def test_each_pixel_is_an_emitter_where_asked_for(conditions: ImagingConditions) -> None:
+    method = Cel0(conditions, Cel0Settings(upsampling=4, join_touching=False))
     photons = np.zeros((1, 8, 8), np.float32)
     photons[0, 2, 3:5] = 1.0
     assert len(method._emitters(photons, 0)) == 2
@@ -126,7 +126,7 @@ def test_the_authors_example_is_solved(reference_data: Path) -> None:
     settings = Cel0Settings(
         upsampling=4, penalty=0.035, outer_iterations=200, inner_iterations=1000
     )
-    method = Cel0(Acquisition(Instrument(0.0, 1.0, 1.5), 100.0, 0.0), settings)
+    method = Cel0(ImagingConditions(Instrument(0.0, 1.0, 1.5), 100.0, 0.0), settings)
     found = np.argwhere(method.deconvolve(frame[None])[0] > 0)
     emitters = np.argwhere(truth > 0)
     precision = np.mean(cKDTree(emitters).query(found, p=np.inf)[0] <= 1)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from deepstorm.baselines.falcon import Falcon, FalconSettings, _merged
-from deepstorm.baselines.imaging import Acquisition
+from deepstorm.baselines.imaging import ImagingConditions
 from deepstorm.baselines.spots import Emitters
 from deepstorm.evaluation.matching import match_emitters
-from deepstorm.evaluation.precision import localization_bound_nm
+from deepstorm.localization.bounds import cramer_rao_nm
 from deepstorm.simulation.psf import render_emitters
 from deepstorm.structures import Localizations
 
@@ -39,14 +39,14 @@ def lattice(photons: float, rng: np.random.Generator) -> Localizations:
     )
 
 
-def test_isolated_emitters_reach_the_cramer_rao_bound(acquisition: Acquisition) -> None:
+def test_isolated_emitters_reach_the_cramer_rao_bound(conditions: ImagingConditions) -> None:
     rng = np.random.default_rng(7)
     truth = lattice(800.0, rng)
-    found = Falcon(acquisition, CAREFUL).localize(exposed(truth, (1, 48, 64), rng))
+    found = Falcon(conditions, CAREFUL).localize(exposed(truth, (1, 48, 64), rng))
     pairs = match_emitters(found, truth, radius_nm=60.0)
     assert len(pairs) == 48
     assert len(found) <= 52
-    bound_nm = localization_bound_nm(np.array([800.0]), np.array([10.0]), 110.0, 100.0)[0]
+    bound_nm = cramer_rao_nm(np.array([800.0]), np.array([10.0]), 110.0, 100.0)[0]
     per_axis_nm = np.sqrt(np.mean(pairs.distance_nm**2) / 2)
     # The mean of 96 squares is within a quarter of its expectation, its root within an eighth.
     assert 0.8 * bound_nm < per_axis_nm < 1.25 * bound_nm
@@ -54,10 +54,10 @@ def test_isolated_emitters_reach_the_cramer_rao_bound(acquisition: Acquisition) 
     assert abs(np.mean(offset_nm)) < 4 * bound_nm / np.sqrt(48)
 
 
-def test_without_noise_places_and_photons_are_exact(acquisition: Acquisition) -> None:
+def test_without_noise_places_and_photons_are_exact(conditions: ImagingConditions) -> None:
     """The ℓ1 norm draws photons down, and the grid draws places to it; the last fits undo both."""
     truth = lattice(800.0, np.random.default_rng(8))
-    found = Falcon(acquisition, CAREFUL).localize(exposed(truth, (1, 48, 64), None))
+    found = Falcon(conditions, CAREFUL).localize(exposed(truth, (1, 48, 64), None))
     pairs = match_emitters(found, truth, radius_nm=60.0)
     assert len(pairs) == len(found) == 48
     assert pairs.distance_nm.max() < 0.5
@@ -65,7 +65,7 @@ def test_without_noise_places_and_photons_are_exact(acquisition: Acquisition) ->
     np.testing.assert_allclose(found.photons, 800, rtol=0.01)
 
 
-def test_overlapping_pairs_are_told_apart(acquisition: Acquisition) -> None:
+def test_overlapping_pairs_are_told_apart(conditions: ImagingConditions) -> None:
     """At 2.5 sigma the sum of two spots has hardly a dip between them."""
     rng = np.random.default_rng(9)
     y_nm, middle_nm = 100 * (6 + 12 * rng.uniform(0, 1, 20)), 100 * (8 + 8 * rng.uniform(0, 1, 20))
@@ -75,13 +75,13 @@ def test_overlapping_pairs_are_told_apart(acquisition: Acquisition) -> None:
         y_nm=np.repeat(y_nm, 2),
         photons=np.full(40, 1000.0),
     )
-    found = Falcon(acquisition, CAREFUL).localize(exposed(truth, (20, 24, 24), rng))
+    found = Falcon(conditions, CAREFUL).localize(exposed(truth, (20, 24, 24), rng))
     pairs = match_emitters(found, truth, radius_nm=60.0)
     assert len(pairs) >= 36
     assert np.sqrt(np.mean(pairs.distance_nm**2)) < 25
 
 
-def test_dim_emitters_are_dropped(acquisition: Acquisition) -> None:
+def test_dim_emitters_are_dropped(conditions: ImagingConditions) -> None:
     truth = Localizations(
         frame=np.array([0, 0]),
         x_nm=np.array([500.0, 1500.0]),
@@ -89,12 +89,12 @@ def test_dim_emitters_are_dropped(acquisition: Acquisition) -> None:
         photons=np.array([800.0, 60.0]),
     )
     frames = exposed(truth, (1, 10, 20), None)
-    assert len(Falcon(acquisition, FalconSettings(min_significance=8.0)).localize(frames)) == 1
+    assert len(Falcon(conditions, FalconSettings(min_significance=8.0)).localize(frames)) == 1
 
 
-def test_noise_alone_gives_few_emitters(acquisition: Acquisition) -> None:
+def test_noise_alone_gives_few_emitters(conditions: ImagingConditions) -> None:
     frames = np.random.default_rng(10).poisson(10.0, (4, 32, 32)).astype(np.float64)
-    assert len(Falcon(acquisition, CAREFUL).localize(frames)) <= 2
+    assert len(Falcon(conditions, CAREFUL).localize(frames)) <= 2
 
 
 def test_emitters_that_meet_are_joined_at_their_centre_of_light() -> None:

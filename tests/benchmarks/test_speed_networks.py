@@ -8,11 +8,12 @@ import torch
 from our_networks import arithmetic, export_weights, unfolded
 from torch.nn import functional
 
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.building import build
 from deepstorm.models.deepstorm import DeepStormNetwork
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.scaling import MinMaxScaling
-from deepstorm.models.zoo import find_network
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.models.zoo import open_network
 
 # (pixels as a part of 64 × 64 at 8 ×, channels before, after) of the paper's 3 × 3 convolutions.
 LAYERS = (
@@ -27,12 +28,12 @@ LAYERS = (
 
 
 @pytest.fixture(scope="module")
-def file() -> NetworkFile:
-    return NetworkFile(find_network("deepstorm-paper"))
+def file() -> TrainedNetwork:
+    return open_network("deepstorm-paper")
 
 
 @pytest.fixture(scope="module")
-def network(file: NetworkFile) -> DeepStormNetwork:
+def network(file: TrainedNetwork) -> DeepStormNetwork:
     loaded = file.load()
     assert isinstance(loaded, DeepStormNetwork)
     return loaded
@@ -53,7 +54,7 @@ def test_multiplications_are_counted(network: DeepStormNetwork) -> None:
 
 
 def test_skips_are_folded_for_what_comes_from_below() -> None:
-    counts = arithmetic(NativeNetworkSettings(width=4, deep_width=8).build(), 8)
+    counts = arithmetic(build(NativeNetworkSettings(width=4, deep_width=8)), 8)
     # 8 channels from below into 8 at half resolution, and 8 into 4 at full resolution.
     from_below = 9 * (4**2 * 8 * 8 + 8**2 * 8 * 4) / 1e9
     assert counts["unfolded"] - counts["folded"] == pytest.approx(5 / 9 * from_below)
@@ -74,10 +75,10 @@ def test_the_published_form_gives_the_same(network: DeepStormNetwork) -> None:
 
 
 def test_exported_weights_are_those_of_the_network(
-    network: DeepStormNetwork, file: NetworkFile, tmp_path: Path
+    network: DeepStormNetwork, file: TrainedNetwork, tmp_path: Path
 ) -> None:
     """Run the encoder as Keras's conventions have it, from the exported arrays."""
-    export_weights(network, file.card, tmp_path / "weights.npz")
+    export_weights(file, tmp_path / "weights.npz")
     with np.load(tmp_path / "weights.npz") as stored:
         weights = {name: torch.from_numpy(stored[name]) for name in stored}
     features = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))

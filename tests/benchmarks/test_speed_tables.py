@@ -6,23 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import comparing
-import entries
-import predictions
+import contest
+import engines
 import pytest
-import roof
-import table1
-from comparing import Comparison, Result, compared
-from entries import DEFAULT, ORIGINAL, PAPER, UNFOLDED, Entry
-from environments import NoEnvironmentError
-from report import Row
-from running import Run
+from contest import DEFAULT, ORIGINAL, PAPER, Comparison, Entry, Result, Run, compared, opened
 from timing import Timed
 from workers import Worker, WorkerError
 
+from environments import NoEnvironmentError
+from report import Row
+
 SECONDS_PER_FRAME = {
     ORIGINAL: 0.5,
-    Entry(PAPER, UNFOLDED): 0.6,
+    Entry(PAPER, "unfolded"): 0.6,
     Entry(PAPER, "torch"): 0.3,
     Entry(PAPER, "openvino", "bf16"): 0.05,
     Entry(DEFAULT, "openvino", "bf16"): 0.01,
@@ -46,11 +42,11 @@ class PretendedWorker(Worker):
         pass
 
 
-def open_pretended(run: Run, entry: Entry, side_px: int) -> tuple[Worker, dict[str, Any]]:
+def open_pretended(run: Run, entry: Entry, side_px: int) -> tuple[Worker, int]:
     if entry == Entry(PAPER, "torch"):
         raise WorkerError("the process died: exit status -9, killed")
     seconds = SECONDS_PER_FRAME[entry] * (side_px / 64) ** 2
-    return PretendedWorker(seconds), {"batch": 4}
+    return PretendedWorker(seconds), 4
 
 
 @pytest.fixture
@@ -58,9 +54,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.setenv("DEEPSTORM_DATA", str(tmp_path))
     (tmp_path / "fig4-microtubules").mkdir()
     (tmp_path / "fig4-microtubules" / "movie.tif").touch()
-    monkeypatch.setattr(comparing, "entries", lambda run: tuple(SECONDS_PER_FRAME))
-    monkeypatch.setattr(comparing, "opened", open_pretended)
-    monkeypatch.setattr(comparing, "largest_difference", lambda run, first, second: 2e-6)
+    monkeypatch.setattr(contest, "entries", lambda run: tuple(SECONDS_PER_FRAME))
+    monkeypatch.setattr(contest, "opened", open_pretended)
+    monkeypatch.setattr(contest, "largest_difference", lambda run, first, second: 2e-6)
     yield Run(
         quick=False,
         budget_s=20,
@@ -80,7 +76,7 @@ def row_of(rows: list[Row], entry: Entry) -> Row:
 
 
 def test_speeds_stand_beside_the_originals(run: Run) -> None:
-    small, middle, large, same = predictions.measure(run)
+    small, middle, large, same = engines.measure(run)
     ours = row_of(small.rows, Entry(DEFAULT, "openvino", "bf16"))
     assert ours["frames/s"] == pytest.approx(100)
     assert ours["times the original"] == pytest.approx(50)
@@ -94,7 +90,7 @@ def test_speeds_stand_beside_the_originals(run: Run) -> None:
 
 
 def test_nothing_is_extrapolated(run: Run) -> None:
-    small = predictions.measure(run)[0]
+    small = engines.measure(run)[0]
     for entry in SECONDS_PER_FRAME:
         row = row_of(small.rows, entry)
         assert row.get("5000 frames [s]") is None
@@ -103,42 +99,44 @@ def test_nothing_is_extrapolated(run: Run) -> None:
 
 
 def test_what_does_not_run_says_so(run: Run) -> None:
-    failed = row_of(predictions.measure(run)[0].rows, Entry(PAPER, "torch"))
+    failed = row_of(engines.measure(run)[0].rows, Entry(PAPER, "torch"))
     assert failed["frames × runs"] == "the process died: exit status -9, killed"
     assert "frames/s" not in failed
 
 
 def test_nmse_is_that_of_network_and_precision(run: Run) -> None:
-    rows = predictions.measure(run)[0].rows
+    rows = engines.measure(run)[0].rows
     scores = {(row["network"], row["runtime"]): row["NMSE [%]"] for row in rows}
     # The original computes what the paper's network does in PyTorch, by the table below.
-    assert scores[PAPER, ORIGINAL.runtime] == scores[PAPER, Entry(PAPER, UNFOLDED).runtime] == 31.6
+    assert (
+        scores[PAPER, ORIGINAL.runtime] == scores[PAPER, Entry(PAPER, "unfolded").runtime] == 31.6
+    )
     assert scores[DEFAULT, "OpenVINO"] == 31.01
 
 
 def test_the_figure_is_drawn(run: Run, tmp_path: Path) -> None:
-    predictions.measure(run)
+    engines.measure(run)
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_table_1_has_whole_movies_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table1, "_command_seconds", lambda run: dict.fromkeys(table1.PUBLISHED))
-    simulated, experimental = table1.measure(run)[0].rows
-    assert simulated["Deep-STORM, CPU / GPU [s]"] == "123 / 4"
-    assert simulated["here: Keras, as published [s]"] is None
-    assert simulated["here: default network, cpu [s]"] == pytest.approx(3.61)
-    assert simulated["here: paper's network, cpu [s]"] == pytest.approx(361 * 0.05)
-    assert experimental["here: default network, cpu [s]"] == pytest.approx(500 * 0.04)
+def test_the_papers_table_1_has_whole_movies_beside_it(run: Run) -> None:
+    small, middle = engines.measure(run)[:2]
+    assert "Deep-STORM 123 s (GPU 4)" in small.note
+    paper, ours = Entry(PAPER, "openvino", "bf16"), Entry(DEFAULT, "openvino", "bf16")
+    assert row_of(small.rows, ORIGINAL)["361 frames [s]"] is None
+    assert row_of(small.rows, ours)["361 frames [s]"] == pytest.approx(3.61)
+    assert row_of(small.rows, paper)["361 frames [s]"] == pytest.approx(361 * 0.05)
+    assert row_of(middle.rows, ours)["500 frames [s]"] == pytest.approx(500 * 0.04)
 
 
 def test_shares_of_the_roof(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {"cpu": {p: {"gigamacs_per_s": 200.0, "library": "x", "side": 1} for p in ("f32",)}}
     counts = {(n, s): {"folded": 2.0, "unfolded": 4.0} for n in (PAPER, DEFAULT) for s in (64,)}
     result = Result(ORIGINAL, 64, [Timed(10, (1.0,))])
-    monkeypatch.setattr(roof, "compared", lambda run: Comparison((result,), None))
-    monkeypatch.setattr(roof, "highest_rates", lambda run, devices: rates)
-    monkeypatch.setattr(roof, "arithmetic", lambda run: counts)
-    share = roof.measure(run)[2].rows[0]
+    monkeypatch.setattr(contest, "compared", lambda run: Comparison([result], None, {}))
+    monkeypatch.setattr(engines, "highest_rates", lambda run, devices: rates)
+    monkeypatch.setattr(engines, "arithmetic", lambda run: counts)
+    share = engines.roof(run)[2].rows[0]
     assert share["GMAC/s"] == pytest.approx(40)
     assert share["of the roof [%]"] == pytest.approx(20)
 
@@ -152,8 +150,8 @@ def test_an_environment_that_cannot_be_made_is_a_row(
         tries.append(folder)
         raise NoEnvironmentError("-m pip install failed: no matching distribution")
 
-    monkeypatch.setattr(entries, "python_with", refuse)
+    monkeypatch.setattr(contest, "python_with", refuse)
     for side_px in (64, 128):
         with pytest.raises(WorkerError, match=r"no environment with tensorflow-cpu.*no matching"):
-            entries.opened(run, ORIGINAL, side_px)
+            opened(run, ORIGINAL, side_px)
     assert len(tries) == 1

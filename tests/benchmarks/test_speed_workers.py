@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from workers import FOLDER, Worker, WorkerError
 SCRIPT = """
 import os, sys
 sys.path.insert(0, {folder!r})
-from protocol import serve
+from workers import serve
 
 def double(value):
     print("a library talks")
@@ -28,7 +29,7 @@ serve({{"double": double, "die": die}})
 def worker(tmp_path: Path) -> Iterator[Worker]:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(folder=str(FOLDER)), encoding="utf-8")
-    with Worker(str(script)) as started:
+    with closing(Worker(str(script))) as started:
         yield started
 
 
@@ -52,7 +53,7 @@ def test_the_death_of_a_process_is_told(worker: Worker) -> None:
 
 def test_an_interpreter_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="cannot be started"):
-        Worker("command_worker.py", tmp_path / "python")
+        Worker("workers.py", tmp_path / "python")
 
 
 def test_memory_is_that_of_the_child_alone(worker: Worker) -> None:
@@ -64,7 +65,7 @@ def test_memory_is_that_of_the_child_alone(worker: Worker) -> None:
 
 def test_commands_are_timed_and_their_memory_is_their_own() -> None:
     held = bytearray(200 * 2**20)
-    with Worker("command_worker.py") as worker:
+    with closing(Worker("workers.py")) as worker:
         code = "import os, time; time.sleep(float(os.environ['PAUSE_S']))"
         answer = worker.ask("run", words=[sys.executable, "-c", code], variables={"PAUSE_S": "0.2"})
         assert answer["seconds"] > 0.2

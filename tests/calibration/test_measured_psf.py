@@ -9,7 +9,7 @@ from deepstorm.calibration.measured_psf import (
     measure_beads,
     measure_sparse,
 )
-from deepstorm.calibration.spot_model import SpotModel, Spots, in_cells
+from deepstorm.calibration.spot_density import SpotImages, SpotModel, in_cells
 from deepstorm.errors import InputError
 from deepstorm.simulation.camera import EmccdCamera
 from deepstorm.simulation.pupil import PupilPsf
@@ -153,7 +153,7 @@ def test_the_model_is_integrated_as_a_measured_psf_is() -> None:
     density /= density.sum()
     x, y = np.array([0.3, 0.77]), np.array([0.6, 0.1])
     side = 2 * model.reach_px + 1
-    found = model.light(density, Spots(np.zeros((2, side, side)), x, y))
+    found = model.light(density, SpotImages(np.zeros((2, side, side)), x, y))
     middle = np.array([x, y]) + model.reach_px
     emitters = Localizations(np.arange(2), *(middle * PIXEL_NM), photons=np.ones(2))
     image = SampledPsf(in_cells(density)[None], cell_size_nm(PIXEL_NM))

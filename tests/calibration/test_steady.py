@@ -108,5 +108,5 @@ def test_spots_are_covered_by_other_parts_of_the_same_frames() -> None:
 
 def test_a_zero_above_the_counts_is_refused() -> None:
     frames = movie(0)
-    with pytest.raises(InputError, match="is given as 5000, but the frames have only"):
+    with pytest.raises(InputError, match=r"`zero_adu=5000` says .*, but the frames have only"):
         calibrate_frames(frames, known=KnownValues(zero_adu=5000.0))

@@ -22,6 +22,15 @@ def test_version_and_help(run: Run) -> None:
     assert "error" not in message
 
 
+def test_help_waits_for_no_library() -> None:
+    code = (
+        "import deepstorm.cli.app, sys; "
+        "print(*{'numpy', 'scipy', 'torch', 'pydantic'} & sys.modules.keys())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == "\n"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

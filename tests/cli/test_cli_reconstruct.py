@@ -32,6 +32,16 @@ def test_a_reconstruction_takes_known_values_and_warns(run: Run, tmp_path: Path)
     assert json.loads((tmp_path / "movie_deepstorm.json").read_text())["calibration"] == values
 
 
+def test_an_engine_that_is_not_known_is_refused(run: Run, tmp_path: Path) -> None:
+    movie = tmp_path / "movie.tif"
+    simulate(SimulationSettings(frames=4, height_px=16, width_px=16), seed=1, movie=movie)
+    before = set(tmp_path.iterdir())
+    code, _, message = run("reconstruct", str(movie), "--engine", "abacus")
+    assert code == 1
+    assert "'abacus' is not known; there are: torch" in message
+    assert set(tmp_path.iterdir()) == before
+
+
 def test_a_calibration_is_handed_over(run: Run, tmp_path: Path) -> None:
     movie, values = tmp_path / "movie.tif", tmp_path / "values.json"
     settings = SimulationSettings(frames=20, height_px=24, width_px=24, density_per_um2=2.0)

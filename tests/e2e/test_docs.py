@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 import deepstorm
 from deepstorm.cli.app import app
 from deepstorm.config import Settings, read_settings
+from deepstorm.models.building import build
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.network import TrainingSettings
 
@@ -70,7 +71,7 @@ def test_settings_can_be_used(block: str, tmp_path: Path) -> None:
         assert movie.frames is not None
         assert movie.frames.shape == (2, settings.height_px, settings.width_px)
     if isinstance(settings, TrainingSettings):
-        assert settings.examples.side_px % settings.network.build().divisor == 0
+        assert settings.examples.side_px % build(settings.network).divisor == 0
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
@@ -94,9 +95,20 @@ def test_commands_are_understood(block: str) -> None:
         command.make_context("deepstorm", words if command is group else words[1:])
 
 
-@pytest.mark.parametrize("verb", ["reconstruct", "simulate", "train", "evaluate"])
-def test_every_option_is_described(verb: str) -> None:
-    text = (ROOT / "docs" / f"{verb}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("verb", "page"),
+    [
+        ("reconstruct", "reconstruct"),
+        ("simulate", "simulate"),
+        ("calibrate", "calibrate"),
+        ("train", "train"),
+        ("adapt", "train"),
+        ("fine-tune", "train"),
+        ("evaluate", "evaluate"),
+    ],
+)
+def test_every_option_is_described(verb: str, page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     parameters = typer.main.get_command(app).commands[verb].params  # type: ignore[attr-defined]
     options = [max(p.opts, key=len) for p in parameters if p.opts[0].startswith("-")]
     assert len(options) > 3

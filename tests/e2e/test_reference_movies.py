@@ -51,7 +51,7 @@ def test_the_precision_does_not_matter(
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, card, *_: OpenVinoEngine(network, card, precision),
+        lambda network, *_: OpenVinoEngine(network, precision),
     )
     other = deepstorm.reconstruct(
         microtubules_folder / "movie.tif", pixel_size_nm=100, localizations=False

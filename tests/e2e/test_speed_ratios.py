@@ -21,10 +21,13 @@ from torch import nn
 
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.movies.writing import write_movie
-from deepstorm.models.checkpoint import NetworkCard, load_network
-from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
+from deepstorm.models.architectures import DeepStormNetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.scaling import MinMaxScaling
-from deepstorm.models.zoo import find_network
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.models.zoo import open_network
 from deepstorm.reconstruction.engines.choice import choose_engine
 from deepstorm.reconstruction.engines.protocol import Engine
 
@@ -67,13 +70,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def paper_network() -> DeepStormNetwork:
-    return DeepStormNetworkSettings().build().eval()
+    return build(DeepStormNetworkSettings()).eval()
 
 
 @pytest.fixture(scope="module")
 def default_engine() -> Engine:
-    network, card = load_network(find_network())
-    return choose_engine(network, card, "cpu")
+    return choose_engine(open_network(), "cpu")
 
 
 def test_folding_makes_the_papers_network_faster(paper_network: DeepStormNetwork) -> None:
@@ -92,7 +94,7 @@ def test_the_default_network_is_several_times_faster_than_the_papers(
     paper_network: DeepStormNetwork, default_engine: Engine
 ) -> None:
     card = NetworkCard(name="paper", network=DeepStormNetworkSettings(), scaling=MinMaxScaling())
-    paper_engine = choose_engine(paper_network, card, "cpu")
+    paper_engine = choose_engine(TrainedNetwork.of(paper_network, card), "cpu")
     ours, papers = draw_frames(4, 3, 32, 32), draw_frames(4, 1, 32, 32)
     ratio = times_faster(lambda: default_engine(ours), lambda: paper_engine(papers), 3)
     assert ratio >= 3  # of seven in arithmetic

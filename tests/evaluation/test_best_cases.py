@@ -1,4 +1,4 @@
-"""What any method could reach at best: errors at the bound, images at the best blur."""
+"""What any method could reach at best: images at the best blur."""
 
 from __future__ import annotations
 
@@ -6,32 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from deepstorm.errors import InputError
 from deepstorm.evaluation.images import blurred_nmse, nmse_percent
-from deepstorm.evaluation.precision import at_the_bound, localization_bound_nm
-from deepstorm.structures import Localizations
-
-
-def test_errors_have_the_size_of_the_bound() -> None:
-    count = 4000
-    emitters = Localizations(
-        np.zeros(count, int),
-        np.full(count, 500.0),
-        np.full(count, 700.0),
-        photons=np.full(count, 1000.0),
-        background_photons=np.full(count, 10.0),
-    )
-    moved = at_the_bound(emitters, 110.0, 100.0, np.random.default_rng(0))
-    bound = float(localization_bound_nm(1000, 10, 110.0, 100.0))
-    for found, true in ((moved.x_nm, 500.0), (moved.y_nm, 700.0)):
-        assert np.std(found) == pytest.approx(bound, rel=0.05)
-        assert np.mean(found) == pytest.approx(true, abs=5 * bound / np.sqrt(count))
-
-
-def test_the_bound_needs_light() -> None:
-    bare = Localizations(np.zeros(1, int), np.zeros(1), np.zeros(1))
-    with pytest.raises(InputError, match="photons"):
-        at_the_bound(bare, 110.0, 100.0, np.random.default_rng(0))
 
 
 def test_the_best_blur_undoes_a_difference_in_sharpness() -> None:

@@ -14,19 +14,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deepstorm.errors import InputError
+from deepstorm.files import file_checksum
 from deepstorm.models import checkpoint
-from deepstorm.models.checkpoint import (
-    HEADER_KEY,
-    Network,
-    NetworkCard,
+from deepstorm.models.architectures import (
+    DeepStormNetworkSettings,
+    NativeNetworkSettings,
     NetworkSettings,
-    file_checksum,
-    load_network,
-    save_network,
+    RefinementSettings,
 )
-from deepstorm.models.deepstorm import DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.refinement import SUMS, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import HEADER_KEY, NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
+from deepstorm.models.network import Network
+from deepstorm.models.refinement import SUMS, Refiner
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling, Scaling
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
@@ -48,7 +48,7 @@ def card_of(network: NetworkSettings, scaling: Scaling | None = None) -> Network
 def built(settings: NetworkSettings, seed: int = 0) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return settings.build()
+        return build(settings)
 
 
 @pytest.fixture
@@ -278,14 +278,13 @@ def test_an_absurd_architecture_is_refused_by_its_settings(path: Path) -> None:
 def test_a_large_architecture_takes_no_memory_before_its_weights_are_there(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[NativeNetwork] = []
-    build = NativeNetworkSettings.build
+    made: list[Network] = []
 
-    def spy(settings: NativeNetworkSettings) -> NativeNetwork:
+    def spy(settings: NetworkSettings) -> Network:
         made.append(build(settings))
         return made[-1]
 
-    monkeypatch.setattr(NativeNetworkSettings, "build", spy)
+    monkeypatch.setattr(checkpoint, "build", spy)
     large = NativeNetworkSettings(width=1024, deep_width=2048, upsampling=32)
     rewrite(path, lambda card: card.update(network=large.model_dump()))
     with pytest.raises(InputError, match="do not fit"):
@@ -347,7 +346,7 @@ def refined_file(path: Path, card: NetworkCard) -> Network:
     network = built(TINY, seed=4)
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        network.refiner = REFINEMENT.build().eval()
+        network.refiner = Refiner(REFINEMENT).eval()
     save_network(path, network, card)
     return network
 

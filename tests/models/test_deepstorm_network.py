@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepstorm.models.architectures import DeepStormNetworkSettings
+from deepstorm.models.building import build
 from deepstorm.models.deepstorm import (
     SPIKE_HEIGHT,
     Convolution,
     DeepStormNetwork,
-    DeepStormNetworkSettings,
     EnlargingConvolution,
 )
 
@@ -22,7 +23,7 @@ from deepstorm.models.deepstorm import (
 def network(upsampling: int = 1) -> DeepStormNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return DeepStormNetworkSettings(upsampling=upsampling).build().eval()
+        return build(DeepStormNetworkSettings(upsampling=upsampling)).eval()
 
 
 def frames(*shape: int) -> Tensor:
@@ -44,7 +45,7 @@ def paper() -> DeepStormNetwork:
 
 def test_it_has_the_papers_number_of_parameters() -> None:
     with torch.device("meta"):
-        net = DeepStormNetworkSettings().build()
+        net = build(DeepStormNetworkSettings())
     assert sum(parameter.numel() for parameter in net.parameters()) == 1_366_208
 
 
@@ -100,7 +101,7 @@ def test_it_computes_the_papers_network_layer_for_layer(paper: DeepStormNetwork)
 @pytest.mark.parametrize("upsampling", [1, 2, 3, 4, 6, 8, 12, 16])
 def test_the_divisor_is_the_smallest_side_that_fits(upsampling: int) -> None:
     with torch.device("meta"):
-        net = DeepStormNetworkSettings(upsampling=upsampling).build().eval()
+        net = build(DeepStormNetworkSettings(upsampling=upsampling)).eval()
         for sides in (1, 2):
             side = net.divisor * sides
             output = net(torch.empty(1, 1, side, side))
@@ -122,7 +123,7 @@ def test_nothing_beyond_the_halo_is_seen(paper: DeepStormNetwork) -> None:
 @pytest.mark.parametrize("upsampling", [1, 2, 3, 4, 6, 8, 12, 32])
 def test_the_halo_keeps_tiles_in_step_with_pooling(upsampling: int) -> None:
     with torch.device("meta"):
-        net = DeepStormNetworkSettings(upsampling=upsampling).build()
+        net = build(DeepStormNetworkSettings(upsampling=upsampling))
     assert net.halo_px % net.divisor == 0
     # 2 convolutions at each resolution, 1 at the lowest, reach 2 + 4 + 8 + 8 enlarged pixels;
     # pooled cells of 8 × 8 add up to 7.

@@ -8,7 +8,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.native import NativeNetwork
 
 
 def network(upsampling: int = 2, seed: int = 0, channels: int = 3) -> NativeNetwork:
@@ -17,7 +19,7 @@ def network(upsampling: int = 2, seed: int = 0, channels: int = 3) -> NativeNetw
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        built = settings.build()
+        built = build(settings)
         # The fresh head is nearly blind; a trained one is not.
         nn.init.normal_(built.head.weight)
     return built.eval()
@@ -48,7 +50,7 @@ def test_every_channel_is_seen(channels: int) -> None:
 
 def test_the_default_is_the_documented_architecture() -> None:
     with torch.device("meta"):
-        built = NativeNetworkSettings().build()
+        built = build(NativeNetworkSettings())
     shapes = [tuple(m.weight.shape) for m in built.modules() if isinstance(m, nn.Conv2d)]
     assert shapes == [
         (64, 3, 3, 3),
@@ -134,7 +136,7 @@ def test_in_place_activations_change_neither_input_nor_gradients() -> None:
 
 def test_a_fresh_network_expects_few_emitters() -> None:
     torch.manual_seed(0)
-    fresh = NativeNetworkSettings(width=4, deep_width=8).build().eval()
+    fresh = build(NativeNetworkSettings(width=4, deep_width=8)).eval()
     with torch.no_grad():
         expected = fresh.expected_emitters(frames(2, 3, 16, 16))
     assert expected.mean().item() == pytest.approx(1 / (1 + math.exp(6)), rel=0.3)

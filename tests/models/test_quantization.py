@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepstorm.errors import InputError
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.building import build
 from deepstorm.models.checkpoint import load_network
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.native import NativeNetwork
 from deepstorm.models.quantization import in_8_bits, measure_ranges
 from deepstorm.models.zoo import embedded_cards, find_network
 from deepstorm.simulation.blinking import Brightness
@@ -110,7 +112,7 @@ def test_ranges_are_those_of_usual_frames() -> None:
 
 
 def test_ranges_come_in_the_order_of_computation() -> None:
-    network = NativeNetworkSettings(width=4, deep_width=8).build().eval()
+    network = build(NativeNetworkSettings(width=4, deep_width=8)).eval()
     frames = torch.rand(2, 3, 16, 16)
     entered: list[float] = []
     for module in network.modules():

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from deepstorm.models.architectures import RefinementSettings
 from deepstorm.models.checkpoint import load_network
-from deepstorm.models.refinement import SUMS, RefinementSettings, Refiner
+from deepstorm.models.refinement import SUMS, Refiner
 from deepstorm.models.zoo import find_network
 
 TINY = RefinementSettings(width=4, half_width=4, quarter_width=4)
@@ -19,7 +20,7 @@ def refiner(shape: RefinementSettings = TINY, head: float = 3.0) -> Refiner:
     """Return a refiner whose scores vary from pixel to pixel, unlike those of a fresh one."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        built = shape.build()
+        built = Refiner(shape)
         nn.init.normal_(built.head.weight, std=head)
     return built.eval()
 
@@ -121,7 +122,7 @@ def test_a_fresh_refiner_hardly_changes_the_image() -> None:
     image = sums(64, 64) + 0.5
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        fresh = TINY.build()
+        fresh = Refiner(TINY)
     gathered = image[0, 1]
     distance = (refined(fresh, image) - gathered).abs().mean() / gathered.mean()
     assert distance < 0.25

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepstorm.models.checkpoint import NetworkCard, load_network, save_network, with_refiner_of
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import load_network, save_network
+from deepstorm.models.refinement import Refiner
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 
 TINY = NativeNetworkSettings(width=4, deep_width=8, upsampling=2)
 SMALL = RefinementSettings(width=2, half_width=2, quarter_width=2)
@@ -18,9 +21,9 @@ def saved(
     path: Path, network: NativeNetworkSettings = TINY, refinement: RefinementSettings | None = None
 ) -> Path:
     """Write a network of drawn weights."""
-    module = network.build()
+    module = build(network)
     if refinement is not None:
-        module.refiner = refinement.build()
+        module.refiner = Refiner(refinement)
     card = NetworkCard(
         name=path.stem, network=network, scaling=PhotonScaling(), refinement=refinement
     )
@@ -32,7 +35,8 @@ def test_a_refiner_comes_along_weight_for_weight(tmp_path: Path) -> None:
     tuned = saved(tmp_path / "tuned.safetensors")
     source = saved(tmp_path / "source.safetensors", refinement=SMALL)
     made = tmp_path / "made.safetensors"
-    save_network(made, *with_refiner_of(tuned, source))
+    joined = TrainedNetwork.open(tuned).with_refiner_of(TrainedNetwork.open(source))
+    save_network(made, joined.load(), joined.card)
     network, card = load_network(made)
     assert (card.name, card.refinement) == ("tuned", SMALL)
     assert card.training["refiner_of"] == "source"
@@ -61,6 +65,8 @@ def test_other_networks_stay_as_they_are(
 ) -> None:
     tuned = saved(tmp_path / "tuned.safetensors", refinement=own)
     source = saved(tmp_path / "source.safetensors", architecture, theirs)
-    network, card = with_refiner_of(tuned, source)
-    assert card == load_network(tuned)[1]
-    assert (network.refiner is None) == (own is None)
+    trained = TrainedNetwork.open(tuned)
+    joined = trained.with_refiner_of(TrainedNetwork.open(source))
+    assert joined is trained
+    assert joined.card == load_network(tuned)[1]
+    assert (joined.load().refiner is None) == (own is None)

@@ -11,12 +11,13 @@ import pytest
 from deepstorm.errors import InputError
 from deepstorm.paper import lines, stripes
 from deepstorm.paper.context import Context
-from deepstorm.paper.drawing import CurvePanel, ImagePanel, Line, cropped, drawn, merged
+from deepstorm.paper.drawing import cropped, crosses, merged, outlined, pictured
 from deepstorm.paper.methods import spread_frames
 from deepstorm.paper.movies import data_folder, like_the_papers_movie, simulated
 from deepstorm.paper.robustness import Score, false_share
 from deepstorm.paper.routing import RoutingSettings, best_of, changing_movie
 from deepstorm.paper.table1 import EXPERIMENTAL, SIMULATED, Timing, _figures, keras_seconds
+from deepstorm.reports.panels import Curve, CurvePanel, ImagePanel
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.structures import Localizations, histogram_image
 
@@ -120,12 +121,21 @@ def test_the_original_is_timed_in_another_python(tmp_path: Path) -> None:
 
 def test_pictures_are_png() -> None:
     image = np.random.default_rng(0).random((16, 24))
+    marks = (outlined((100, 100, 900, 900), 100.0), crosses(np.array([[500, 500]]), 100.0))
     panels = [
-        ImagePanel("image", image, 100.0, ((100, 100, 900, 900),), np.array([[500, 500]])),
-        ImagePanel("merged", merged(image, image), 100.0, line_nm=((0, 0), (900, 900))),
-        CurvePanel("curve", "x", "y", (Line([1, 2], [1.0, None], "a"),), True, (1, 2)),
+        ImagePanel("image", image, 100.0, curves=marks),
+        ImagePanel("merged", merged(image, image), 100.0, curves=(Curve([0, 9], [0, 9]),)),
+        CurvePanel("curve", "x", "y", (Curve([1, 2], [1.0, None], "a"),), "x", (1, 2)),
     ]
-    assert drawn(panels, 2).startswith(b"\x89PNG")
+    assert pictured("name", "caption", panels, 2).png.startswith(b"\x89PNG")
+
+
+def test_places_in_nm_lie_on_their_pixels() -> None:
+    outline = outlined((100, 200, 500, 400), 50.0)
+    assert (min(outline.x), max(outline.x)) == (2, 10)
+    assert (min(outline.y), max(outline.y)) == (4, 8)
+    cross = crosses(np.array([[75.0, 125.0]]), 50.0)
+    assert (list(cross.x), list(cross.y)) == ([1.5], [2.5])
 
 
 def test_a_region_is_cut_out_in_nm() -> None:

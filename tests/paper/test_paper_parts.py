@@ -25,7 +25,7 @@ from deepstorm.paper import (
 )
 from deepstorm.paper.claims import CLAIMS
 from deepstorm.paper.context import Context, Part
-from deepstorm.paper.findings import Finding
+from deepstorm.paper.findings import Finding, Picture
 from deepstorm.paper.registry import PARTS
 from deepstorm.paper.store import Store
 from deepstorm.structures import Localizations, Reconstruction, histogram_image
@@ -97,7 +97,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "reconstruct", blurred_light)
     # Most of the time, and tried with the other parts.
     monkeypatch.setattr(fig4, "registered_nmse", partial(registered_nmse, max_shift_nm=0.0))
-    monkeypatch.setattr(fig4, "drawn", lambda panels, columns: b"\x89PNG")
+    monkeypatch.setattr(fig4, "pictured", lambda name, *drawn: Picture(name, "", b"\x89PNG"))
     monkeypatch.setattr(table1, "by_localization", found_nothing)
     monkeypatch.setattr(fig7, "train", lambda *settings: find_network("native"))
     monkeypatch.setattr(fig7, "composite_movie", fig7.dense_movie)

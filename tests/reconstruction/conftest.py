@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from deepstorm.models.checkpoint import Network, NetworkCard
-from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
+from deepstorm.models.architectures import DeepStormNetworkSettings, NativeNetworkSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.deepstorm import DeepStormNetwork
+from deepstorm.models.native import NativeNetwork
+from deepstorm.models.network import Network
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 
@@ -46,14 +49,14 @@ def enliven(network: Network, output_scale: float, output_bias: float | None) ->
 
 @pytest.fixture(scope="package")
 def native_network() -> NativeNetwork:
-    network = NativeNetworkSettings(width=4, deep_width=8).build()
+    network = build(NativeNetworkSettings(width=4, deep_width=8))
     enliven(network, output_scale=3.0, output_bias=-4.0)
     return network
 
 
 @pytest.fixture(scope="package")
 def paper_network() -> DeepStormNetwork:
-    network = DeepStormNetworkSettings().build()
+    network = build(DeepStormNetworkSettings())
     enliven(network, output_scale=3.0, output_bias=None)
     return network
 

@@ -7,11 +7,12 @@ import numpy.typing as npt
 import pytest
 
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.network import Network
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.fitting import in_detected_photons
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
-from deepstorm.structures import Calibration, Estimate, Instrument, Localizations
+from deepstorm.structures import Estimate, Instrument, Localizations
 
 INSTRUMENT = Instrument(zero_adu=98.0, adu_per_photon=4.0, sigma_px=1.2)
 LIT = Localizations(
@@ -66,22 +67,16 @@ class Frames:
         return self._counts[start:stop]
 
 
-def test_the_calibration_is_told_before_the_first_block(
+def test_a_job_holds_the_calibration_and_what_it_says(
     native_network: Network, native_card: NetworkCard
 ) -> None:
-    told: list[object] = []
     card = native_card.model_copy(update={"validity": {"sigma_px": (0.8, 2.2)}})
-    result = Reconstructor(native_network, card, "cpu").reconstruct(
-        Frames(),
-        120.0,
-        known=KnownValues(sigma_px=0.3, adu_per_electron=1.0),
-        on_calibration=told.append,
-        on_progress=told.append,
-    )
-    calibration, progress = told[0], told[-1]
-    assert isinstance(calibration, Calibration)
-    assert isinstance(progress, Progress)
+    reconstructor = Reconstructor(TrainedNetwork.of(native_network, card), "cpu")
+    known = KnownValues(sigma_px=0.3, adu_per_electron=1.0)
+    job = reconstructor.plan(Frames(), 120.0, known=known)
+    calibration = job.fitted.calibration
     assert calibration.sigma_px == Estimate(0.3, 0.0)
     assert calibration.sigma_nm == Estimate(pytest.approx(36.0), 0.0)
+    result = reconstructor.reconstruct(Frames(), 120.0, known=known)
     assert result.record["photons"] == "detected"
     assert any("'tiny' was trained for 0.8 to 2.2" in each for each in result.record["warnings"])

@@ -5,20 +5,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from by_blocks import by_blocks
 
+from deepstorm.calibration import sampling
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import ArrayMovie
-from deepstorm.models.checkpoint import Network, NetworkCard
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming, sums
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
-from deepstorm.reconstruction.run import Progress
-from deepstorm.reconstruction.streaming import blocks, sample_frames
+from deepstorm.reconstruction.streaming import block_edges
 from deepstorm.structures import Localizations, Reconstruction
 
 Counts = npt.NDArray[Any]
@@ -46,7 +48,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, card, device, engine: TorchEngine(network, card),
+        lambda network, device, engine: TorchEngine(network),
     )
 
 
@@ -58,12 +60,12 @@ def light_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def native(native_network: NativeNetwork, native_card: NetworkCard) -> Reconstructor:
-    return Reconstructor(native_network, native_card)
+    return Reconstructor(TrainedNetwork.of(native_network, native_card))
 
 
 @pytest.fixture
 def paper(paper_network: DeepStormNetwork, paper_card: NetworkCard) -> Reconstructor:
-    return Reconstructor(paper_network, paper_card)
+    return Reconstructor(TrainedNetwork.of(paper_network, paper_card))
 
 
 def image_of(reconstructor: Reconstructor, movie: Counts) -> npt.NDArray[np.float32]:
@@ -71,9 +73,7 @@ def image_of(reconstructor: Reconstructor, movie: Counts) -> npt.NDArray[np.floa
 
 
 def localized(reconstructor: Reconstructor, movie: Counts) -> Localized:
-    parts: list[Localizations] = []
-    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
-    return result, parts
+    return by_blocks(reconstructor, ArrayMovie(movie), PIXEL_NM)
 
 
 def by_position(table: Localizations) -> npt.NDArray[np.float64]:
@@ -152,7 +152,8 @@ def test_the_same_movie_gives_the_same_bits(
 ) -> None:
     movie = draw_movie((4, 25, 18))
     (first, tables), (second, other_tables) = (
-        localized(Reconstructor(native_network, native_card), movie.copy()) for _ in range(2)
+        localized(Reconstructor(TrainedNetwork.of(native_network, native_card)), movie.copy())
+        for _ in range(2)
     )
     assert first.image.tobytes() == second.image.tobytes()
     assert tables[0].x_nm.tobytes() == other_tables[0].x_nm.tobytes()
@@ -163,8 +164,8 @@ def test_a_coarser_image_sums_pixels(
     native_network: NativeNetwork, native_card: NetworkCard, upsampling: int
 ) -> None:
     movie = draw_movie((3, 11, 18))
-    fine = image_of(Reconstructor(native_network, native_card), movie)
-    coarse = Reconstructor(native_network, native_card, upsampling=upsampling)
+    fine = image_of(Reconstructor(TrainedNetwork.of(native_network, native_card)), movie)
+    coarse = Reconstructor(TrainedNetwork.of(native_network, native_card), upsampling=upsampling)
     result = coarse.reconstruct(ArrayMovie(movie), PIXEL_NM)
     step = 8 // upsampling
     sums = fine.reshape(11 * upsampling, step, 18 * upsampling, step).sum(axis=(1, 3))
@@ -179,7 +180,7 @@ def test_an_upsampling_that_the_network_cannot_give_is_refused(
     native_network: NativeNetwork, native_card: NetworkCard, upsampling: int
 ) -> None:
     with pytest.raises(InputError, match=f"'tiny' gives 8 × 8 .* upsampling of {upsampling} "):
-        Reconstructor(native_network, native_card, upsampling=upsampling)
+        Reconstructor(TrainedNetwork.of(native_network, native_card), upsampling=upsampling)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ class GuardedMovie:
 
 def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 4 * 8 * 8 * 64)
-    monkeypatch.setattr(streaming, "SAMPLE_FRAMES", 10)
+    monkeypatch.setattr(sampling, "SAMPLE_FRAMES", 10)
     movie = GuardedMovie(draw_movie((30, 8, 8)), most=4)
     native.reconstruct(movie, PIXEL_NM)
     sample, passes = movie.read_ranges[:10], movie.read_ranges[10:]
@@ -284,28 +285,10 @@ def test_a_movie_is_read_by_blocks(native: Reconstructor, monkeypatch: pytest.Mo
     assert passes == [(start, min(start + 4, 30)) for start in range(0, 30, 4)]
 
 
-def test_the_sample_is_spread_over_the_movie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "SAMPLE_FRAMES", 5)
-    frames = np.arange(101).reshape(101, 1, 1)
-    assert sample_frames(ArrayMovie(frames)).ravel().tolist() == [0, 25, 50, 75, 100]
-    assert sample_frames(ArrayMovie(frames[:3])).ravel().tolist() == [0, 1, 2]
-
-
-def test_the_sample_of_a_large_camera_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "SAMPLE_VALUES", 64 * 20)
-    assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 20
-    # A camera so large that its frames go beyond it still needs enough for the hot pixels.
-    monkeypatch.setattr(streaming, "SAMPLE_VALUES", 64)
-    assert len(sample_frames(ArrayMovie(np.zeros((100, 8, 8))))) == 8
-
-
 def test_blocks_follow_the_size_of_their_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 1000)
-    movie = ArrayMovie(np.zeros((10, 5, 5)))
-    assert [(start, len(frames)) for start, frames in blocks(movie, 4)] == [
-        (0, 2), (2, 2), (4, 2), (6, 2), (8, 2)
-    ]  # fmt: skip
-    assert [len(frames) for _, frames in blocks(movie, 32)] == [1] * 10
+    assert block_edges((10, 5, 5), 4) == [0, 2, 4, 6, 8, 10]
+    assert block_edges((10, 5, 5), 32) == list(range(11))
 
 
 @pytest.mark.usefixtures("light_unmeasured")
@@ -346,14 +329,13 @@ def test_localizations_ascend_over_tiles_and_blocks(
 
 def test_progress_rises_to_the_end(native: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 3 * 8 * 8 * 64)
-    steps: list[Progress] = []
     movie = ArrayMovie(draw_movie((10, 8, 8)))
-    result = native.reconstruct(movie, PIXEL_NM, on_progress=steps.append)
-    assert [step.frames for step in steps] == [3, 6, 9, 10]
-    assert {step.total_frames for step in steps} == {10}
-    emitters = [step.emitters for step in steps]
-    assert emitters == sorted(emitters)
-    assert emitters[-1] == result.record["expected_emitters"]
+    job = native.plan(movie, PIXEL_NM)
+    seen = [
+        (update.frames, update.total_frames, update.partial.count)
+        for update in native.updates(job, movie)
+    ]
+    assert seen == [(3, 10, 3), (6, 10, 6), (9, 10, 9), (10, 10, 10)]
 
 
 def test_no_localizations_are_sought_unless_asked_for(
@@ -379,11 +361,11 @@ def test_the_device_reaches_the_engine(
 ) -> None:
     asked = []
 
-    def choose(network: Network, card: NetworkCard, device: str, engine: str) -> TorchEngine:
+    def choose(network: TrainedNetwork, device: str, engine: str) -> TorchEngine:
         asked.append(device)
-        return TorchEngine(network, card)
+        return TorchEngine(network)
 
     monkeypatch.setattr(predictor, "choose_engine", choose)
-    Reconstructor(native_network, native_card)
-    Reconstructor(native_network, native_card, "cpu")
+    Reconstructor(TrainedNetwork.of(native_network, native_card))
+    Reconstructor(TrainedNetwork.of(native_network, native_card), "cpu")
     assert asked == ["auto", "cpu"]

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from by_blocks import by_blocks
 from torch import nn
 
 from deepstorm.io.movies.movie import ArrayMovie
-from deepstorm.models.checkpoint import NetworkCard
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, reconstructor
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.reconstructor import Reconstructor
@@ -28,7 +30,7 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         predictor,
         "choose_engine",
-        lambda network, card, device, engine: TorchEngine(network, card),
+        lambda network, device, engine: TorchEngine(network),
     )
 
 
@@ -58,9 +60,7 @@ def a_camera_that_counts_photons(monkeypatch: pytest.MonkeyPatch) -> None:
 def localized(
     reconstructor: Reconstructor, movie: Counts
 ) -> tuple[Reconstruction, list[Localizations]]:
-    parts: list[Localizations] = []
-    result = reconstructor.reconstruct(ArrayMovie(movie), PIXEL_NM, on_localizations=parts.append)
-    return result, parts
+    return by_blocks(reconstructor, ArrayMovie(movie), PIXEL_NM)
 
 
 class CentreMarker(nn.Module):
@@ -84,7 +84,7 @@ def marker(upsampling: int, coarser: int | None = None) -> Reconstructor:
     network: Any = CentreMarker(upsampling)
     shape = NativeNetworkSettings(upsampling=upsampling)
     card = NetworkCard(name="marker", network=shape, scaling=PhotonScaling())
-    return Reconstructor(network, card, upsampling=coarser)
+    return Reconstructor(TrainedNetwork.of(network, card), upsampling=coarser)
 
 
 def bright_pixel(height: int, width: int) -> Counts:

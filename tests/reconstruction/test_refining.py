@@ -7,11 +7,14 @@ import torch
 from torch import nn
 
 from deepstorm.io.movies.movie import ArrayMovie
-from deepstorm.models.checkpoint import NetworkCard
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.refinement import RefinementSettings, Refiner
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.native import NativeNetwork
+from deepstorm.models.refinement import Refiner
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import refining as module
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.reconstruction.refining import refine
@@ -30,7 +33,7 @@ def lively_refiner() -> Refiner:
     """Return a refiner whose scores vary from pixel to pixel."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        built = REFINEMENT.build()
+        built = Refiner(REFINEMENT)
         nn.init.normal_(built.head.weight, std=3.0)
     return built.eval()
 
@@ -86,7 +89,7 @@ def network() -> NativeNetwork:
     """A network whose output varies, as that of a trained one does."""
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        built = NETWORK.build()
+        built = build(NETWORK)
         nn.init.normal_(built.head.weight, std=0.5)
     return built.eval()
 
@@ -101,7 +104,7 @@ def reconstructed(network: NativeNetwork, upsampling: int | None = None) -> Reco
     )
     settings = SimulationSettings(frames=6, height_px=21, width_px=18, density_per_um2=3)
     frames = np.concatenate(list(simulate_movie(settings, np.random.default_rng(4)).frames()))
-    runner = Reconstructor(network, card, upsampling=upsampling, engine="torch")
+    runner = Reconstructor(TrainedNetwork.of(network, card), upsampling=upsampling, engine="torch")
     return runner.reconstruct(ArrayMovie(frames), PIXEL_NM)
 
 

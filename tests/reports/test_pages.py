@@ -16,11 +16,14 @@ from PIL import Image
 from deepstorm.errors import InputError
 from deepstorm.reports.pages import (
     Section,
+    details,
     drawing,
     facts,
     page,
     paragraph,
     picture,
+    png,
+    subtitle,
     table,
     write_page,
 )
@@ -100,11 +103,13 @@ def test_a_page_is_complete_and_needs_nothing_else() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_texts_are_escaped(words: str) -> None:
-    section = Section(words, [paragraph(words), table([words], [[words]]), facts({words: words})])
-    reader = read(page(words, [section]))
-    assert reader.text.count(words) >= 7
-    assert set(reader.tags) == set(read(page("a", [Section("b", section.parts[:0])])).tags) | {
-        "p", "table", "thead", "tbody", "tr", "th", "td"
+    parts = [paragraph(words), table([words], [[words]]), facts({words: words})]
+    parts += [subtitle(words), details(words, words), png(b"", words)]
+    reader = read(page(words, [Section(words, parts)]))
+    assert reader.text.count(words) >= 11
+    assert set(reader.tags) == set(read(page("a", [Section("b", [])])).tags) | {
+        "p", "table", "thead", "tbody", "tr", "th", "td", "h3", "details", "summary", "pre",
+        "figure", "figcaption", "img"
     }  # fmt: skip
 
 
@@ -126,6 +131,11 @@ def test_pictures_hold_the_image() -> None:
     assert shades.shape == (30, 40)
     assert (shades[3, 7], shades.astype(int).sum()) == (255, 255)
     assert np.ptp(np.asarray(picture_of(np.full((4, 4), 3.0)))) == 0
+
+
+def test_drawn_letters_are_not_shown_pixel_by_pixel() -> None:
+    assert 'class="enlarged"' in picture(np.eye(5), "few pixels").text
+    assert 'class="enlarged"' not in png(b"", "a figure").text
 
 
 def picture_of(values: np.ndarray) -> Image.Image:

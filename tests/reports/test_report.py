@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deepstorm.reports.curves import draw_losses, loss_figure
-from deepstorm.reports.training import Findings, ShownExample, Standing, in_words, write_report
-from deepstorm.training.course.loss_log import Progress, log_losses
+from deepstorm.reports.training import ExampleScores, ShownExample, Standing, in_words, write_report
+from deepstorm.training.course.loss_log import Validation, log_losses
 from deepstorm.training.network import TrainingSettings
 
 UNDER_WAY = Standing(step=20, steps=0, used_s=3723, ending="", device="cpu", processes=2)
@@ -16,7 +16,7 @@ UNDER_WAY = Standing(step=20, steps=0, used_s=3723, ending="", device="cpu", pro
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for step, loss in ((10, 3.0), (20, 1.0), (30, 2.0)):
-        log_losses(tmp_path, Progress(step, 2 * loss, loss, 1e-3, 0.5))
+        log_losses(tmp_path, Validation(step, 2 * loss, loss, 1e-3, 0.5))
     return tmp_path
 
 
@@ -37,15 +37,15 @@ def test_curves_are_those_of_the_table(folder: Path) -> None:
 
 
 def test_losses_that_are_not_positive_are_drawn(tmp_path: Path) -> None:
-    log_losses(tmp_path, Progress(1, 1.0, -1.0, 1e-3, 0.5))
+    log_losses(tmp_path, Validation(1, 1.0, -1.0, 1e-3, 0.5))
     assert draw_losses(tmp_path).stat().st_size > 1000
 
 
 def test_the_page_tells_what_is_known(folder: Path) -> None:
     image = np.eye(4, dtype=np.float32)
-    findings = Findings([ShownExample(image, image, image)], {"score": 0.25}, "first & best")
+    scored = ExampleScores([ShownExample(image, image, image)], {"score": 0.25}, "first & best")
     settings = TrainingSettings(name="mine", seed=77)
-    text = write_report(folder, settings, UNDER_WAY, findings, {"sigma_px": (1, 2)}).read_text(
+    text = write_report(folder, settings, UNDER_WAY, scored, {"sigma_px": (1, 2)}).read_text(
         encoding="utf-8"
     )
     for part in (
@@ -64,8 +64,8 @@ def test_the_page_tells_what_is_known(folder: Path) -> None:
     assert text.count("<img") == 3
 
 
-def test_a_page_without_findings_leaves_their_sections_out(folder: Path) -> None:
-    path = write_report(folder, TrainingSettings(), UNDER_WAY, Findings(), {})
+def test_a_page_without_scores_leaves_their_sections_out(folder: Path) -> None:
+    path = write_report(folder, TrainingSettings(), UNDER_WAY, ExampleScores(), {})
     text = path.read_text(encoding="utf-8")
     assert "Scores" not in text
     assert "Held-back" not in text

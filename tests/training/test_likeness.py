@@ -9,15 +9,14 @@ import pytest
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.calibration.inspection import Conditions, inspect_frames
 from deepstorm.errors import InputError
-from deepstorm.models.native import NativeNetworkSettings
-from deepstorm.models.network_file import NetworkCard
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Estimate
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples
-from deepstorm.training.likeness import LikeSettings, like
+from deepstorm.training.examples.whole_movies import MovieExamples
+from deepstorm.training.likeness import AdaptSettings, like
 
 SIGMA_PX, PHOTONS, BACKGROUND = 1.2, 1500.0, 30.0
 
@@ -99,16 +98,16 @@ def test_movies_for_a_refiner_are_narrowed_alike(conditions: Conditions) -> None
 
 def test_a_time_is_shared_out(conditions: Conditions) -> None:
     card = NetworkCard(name="n", network=NativeNetworkSettings(), scaling=PhotonScaling())
-    both = LikeSettings(tune="all", time_budget_s=100)
+    both = AdaptSettings(tune="all", time_budget_s=100)
     examples = both.examples(conditions, None)
     spent = [
         both.network_training(conditions, card, "n.safetensors").time_budget_s,
         both.refiner_training(examples, card, "n", "n").time_budget_s,
     ]
-    alone = LikeSettings(time_budget_s=100).refiner_training(examples, card, "n", "n")
+    alone = AdaptSettings(time_budget_s=100).refiner_training(examples, card, "n", "n")
     assert sum(spent) == pytest.approx(alone.time_budget_s)
     assert 70 < sum(spent) < 95
-    exact = LikeSettings(steps=7, movies=3).refiner_training(examples, card, "n", "n")
+    exact = AdaptSettings(steps=7, movies=3).refiner_training(examples, card, "n", "n")
     assert (exact.steps, exact.movies, exact.time_budget_s) == (7, 3, 0)
 
 
@@ -116,14 +115,14 @@ def test_a_refiner_goes_on_from_the_one_that_is_there(conditions: Conditions) ->
     card = NetworkCard(name="n", network=NativeNetworkSettings(), scaling=PhotonScaling())
     wide = RefinementSettings(width=32)
     refined = card.model_copy(update={"refinement": wide})
-    examples = LikeSettings().examples(conditions, "own.tif")
+    examples = AdaptSettings().examples(conditions, "own.tif")
     assert examples.structures_path == "own.tif"
-    going_on = LikeSettings().refiner_training(examples, refined, "tuned", "before")
+    going_on = AdaptSettings().refiner_training(examples, refined, "tuned", "before")
     assert (going_on.network, going_on.start_from) == ("tuned", "before")
     assert going_on.refinement == wide
-    anew = LikeSettings(from_scratch=True).refiner_training(examples, refined, "tuned", "before")
+    anew = AdaptSettings(from_scratch=True).refiner_training(examples, refined, "tuned", "before")
     assert anew.start_from is None
-    assert LikeSettings().refiner_training(examples, card, "n", "n").start_from is None
+    assert AdaptSettings().refiner_training(examples, card, "n", "n").start_from is None
 
 
 def test_a_movie_beyond_what_can_be_simulated_is_named(conditions: Conditions) -> None:

@@ -12,23 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, PathLike
+from deepstorm.api.inputs import MovieSource, pixel_size_of, selected_movie
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import Examination, KnownValues
 from deepstorm.calibration.calibrate import examine_frames
-from deepstorm.calibration.faults import FEW_FRAMES
+from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
 from deepstorm.files import OutputSet, output_set
 from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
-from deepstorm.reports.drawing import Curve, Panel, draw_panels
+from deepstorm.io.movies.selection import Region
+from deepstorm.reports.calibration import draw_calibration, said
 from deepstorm.structures import Calibration, Estimate
 
-MovieSource = PathLike | AnyArray | Movie
-
-# More than these hardly make it better.
-SAMPLE_FRAMES = 200
-SAMPLE_VALUES = 2**24
 ESTIMATES = (
     "adu_per_photon",
     "zero_adu",
@@ -75,11 +70,7 @@ def calibrate(
     movie: MovieSource,
     *,
     pixel_size_nm: float | None = None,
-    adu_per_photon: float | None = None,
-    zero_adu: float | None = None,
-    offset_adu: float | None = None,
-    adu_per_electron: float | None = None,
-    sigma_px: float | None = None,
+    known: KnownValues | None = None,
     frames: slice | None = None,
     region: Region | None = None,
     outputs: CalibrationOutputs | None = None,
@@ -92,14 +83,12 @@ def calibrate(
     movie : path-like, ndarray of shape (frame, y, x), or Movie
         Counts as the camera gave them: neither filtered nor resampled.
     pixel_size_nm : float, optional
-        Size of a camera pixel in the sample; from the file where absent, and not needed but for
-        values in nm and µm².
-    adu_per_photon, zero_adu, sigma_px : float, optional
-        Known values, which are not measured then; see :class:`~deepstorm.structures.Instrument`.
-    offset_adu : float, optional
-        Counts of a dark frame, which tell the read noise.
-    adu_per_electron : float, optional
-        The camera's gain, which tells the excess noise factor.
+        Size of a camera pixel in the sample; where absent, that of ``known``, or else the file's.
+        Only values in nm and µm² need it.
+    known : KnownValues, optional
+        What need not be measured of camera and optics; see
+        :func:`~deepstorm.api.known_values.known_values`. With ``offset_adu`` the read noise is
+        found, with ``adu_per_electron`` the excess noise factor.
     frames : slice, optional
         Frames to use, from 0.
     region : Region, optional
@@ -119,21 +108,15 @@ def calibrate(
     InputError
         If the movie or a value cannot be used, or a file not be written.
     """
-    known = KnownValues(
-        adu_per_photon=_positive("adu_per_photon", adu_per_photon),
-        zero_adu=_finite("zero_adu", zero_adu),
-        sigma_px=_positive("sigma_px", sigma_px),
-        offset_adu=_finite("offset_adu", offset_adu),
-        adu_per_electron=_positive("adu_per_electron", adu_per_electron),
-        pixel_size_nm=_positive("pixel_size_nm", pixel_size_nm),
-    )
     wanted = outputs or CalibrationOutputs()
     with wanted.reserved(overwrite=overwrite, inputs=[movie]) as files:
-        with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
-            examination = _examine(selected, known)
+        with selected_movie(movie, frames=frames, region=region) as selected:
+            pixel_nm = pixel_size_of(selected, pixel_size_nm, known)
+            given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
+            examination = _examine(selected, given)
             name = selected.name
         if wanted.picture is not None:
-            draw_panels(files.staged(wanted.picture), _panels(examination), title=name)
+            draw_calibration(files.staged(wanted.picture), examination, name)
         if wanted.record is not None:
             text = json.dumps(calibration_record(examination.calibration), indent=2)
             files.staged(wanted.record).write_text(text + "\n", encoding="utf-8")
@@ -142,26 +125,8 @@ def calibrate(
 
 def _examine(movie: Movie, known: KnownValues) -> Examination:
     """Calibrate frames that are spread over a movie."""
-    total, height, width = movie.shape
-    most = max(SAMPLE_VALUES // (height * width), FEW_FRAMES)
-    count = min(total, SAMPLE_FRAMES, most)
-    numbers = np.linspace(0, total - 1, count).round().astype(np.int64)
-    frames = np.concatenate([movie.read(int(n), int(n) + 1) for n in numbers])
-    if known.pixel_size_nm is None:
-        known = replace(known, pixel_size_nm=movie.pixel_size_nm)
-    return examine_frames(frames, known=known, frame_numbers=numbers)
-
-
-def _finite(name: str, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise InputError(f"{name} is {value:g}; a finite number was expected")
-    return value
-
-
-def _positive(name: str, value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} is {value:g}; a positive number was expected")
-    return value
+    sample = sample_frames(movie)
+    return examine_frames(sample.frames, known=known, frame_numbers=sample.numbers)
 
 
 def calibration_record(calibration: Calibration) -> dict[str, Any]:
@@ -201,63 +166,3 @@ def calibration_table(calibration: Calibration) -> dict[str, str | int]:
 def _plain(estimate: Estimate) -> dict[str, float | None]:
     known = math.isfinite(estimate.uncertainty)
     return {"value": estimate.value, "uncertainty": estimate.uncertainty if known else None}
-
-
-def _panels(examination: Examination) -> list[Panel]:
-    """Return the curves and maps of a calibration, as a page shows them."""
-    calibration = examination.calibration
-    mean, raw, variance = examination.transfer_adu.T
-    line = calibration.adu_per_photon.value * (mean - calibration.zero_adu.value)
-    faults = np.argwhere(calibration.hot_pixels | calibration.dead_pixels)[:, ::-1]
-    height, width = examination.mean_photons.shape
-    return [
-        Panel(
-            title=f"{said(calibration.adu_per_photon)} counts per photon",
-            x_label="mean [counts]",
-            y_label="variance of the noise [counts²]",
-            curves=(
-                Curve(mean, raw, "measured", is_line=False),
-                Curve(mean, variance, "less light that leaks", is_line=False),
-                Curve(mean, line, f"line from {said(calibration.zero_adu)} counts"),
-            ),
-        ),
-        Panel(
-            title=f"PSF sigma {said(calibration.sigma_px)} px",
-            x_label="spatial frequency [rad/px]",
-            y_label="power of fluctuations [photons²]",
-            is_logarithmic=True,
-            curves=(
-                Curve(examination.frequency, examination.power, "measured", is_line=False),
-                Curve(examination.frequency, examination.model, "fit"),
-            ),
-        ),
-        Panel(
-            title=f"background {said(calibration.background_photons)} photons",
-            image=examination.background,
-            unit="photons",
-            field=(height, width),
-        ),
-        Panel(
-            title=f"mean of the frames, {len(faults)} faulty pixels",
-            image=examination.mean_photons,
-            unit="photons",
-            marks=faults + 0.5,
-        ),
-        Panel(
-            title=f"signal {said(calibration.signal_photons)} photons",
-            x_label="frame",
-            y_label="mean of a frame [photons/px]",
-            curves=(Curve(examination.frame_numbers, examination.course_photons, ""),),
-        ),
-    ]
-
-
-def said(estimate: Estimate) -> str:
-    """Write an estimate with its uncertainty, to as many digits as that warrants."""
-    value, error = estimate.value, estimate.uncertainty
-    if error == 0:
-        return f"{value:.4g} (given)"
-    if not math.isfinite(error):
-        return f"{value:.2g} (not measured)"
-    digits = max(1 - math.floor(math.log10(error)), 0)
-    return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -36,7 +36,7 @@ class Evaluation:
     Parameters
     ----------
     image : ImageScores, optional
-        An image against truth as it stands.
+        An image against the truth, unregistered.
     registered : RegisteredNmse, optional
         The same with the truth moved to the best place.
     emitters : EmitterScores, optional
@@ -111,7 +111,7 @@ def evaluate(
     Parameters
     ----------
     result : path-like, ndarray, Reconstruction or Localizations
-        A super-resolution image, or localizations; a file is told by its suffix.
+        A super-resolution image, or localizations; the suffix of a file says which.
     truth : path-like or Localizations, optional
         The true emitters.
     pixel_size_nm : float, optional
@@ -196,6 +196,6 @@ def _image(source: ImageSource, given_nm: float | None) -> tuple[AnyArray, float
     if pixel_nm is None:
         raise InputError(
             "the image does not say how large its pixels are; give the size of a pixel, "
-            "for instance --pixel-size 12.5 (in nm)"
+            "for instance `pixel_size_nm=12.5` (in nm)"
         )
     return checked_image(image, "image"), require_pixel_size(pixel_nm)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from deepstorm.api.inputs import selected_movie
 from deepstorm.api.measured_psf import with_psf_read
 from deepstorm.api.simulate import with_image_read
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.errors import InputError
-from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.localization.isolated import Doubt, IsolatedEmitters, isolated
 from deepstorm.structures import Localizations
 from deepstorm.training.examples.composites import CompositeExamples
 from deepstorm.training.examples.protocol import ExampleSource
-from deepstorm.training.examples.regions import Acquisition, RegionExamples
+from deepstorm.training.examples.regions import KnownFrames, RegionExamples
 from deepstorm.training.examples.sparse_frames import SparseFrames
 from deepstorm.training.network import TrainingSettings
 
@@ -36,14 +36,14 @@ def example_source(settings: TrainingSettings) -> ExampleSource:
     Raises
     ------
     InputError
-        If a file cannot be used, frames and table do not belong together, or they do not suffice.
+        If a file cannot be used, frames and table do not match, or there are too few of them.
     """
     examples, upsampling = settings.examples, settings.network.upsampling
     if isinstance(examples, CompositeExamples):
         sparse = None if examples.frames_path is None else _read_sparse(examples)
         return examples.prepare(settings.scaling, upsampling, settings.seed, sparse)
     if isinstance(examples, RegionExamples):
-        known = None if examples.frames_path is None else _read_acquisition(examples)
+        known = None if examples.frames_path is None else _read_known(examples)
         simulation = examples.simulation
         if known is None:
             simulation = with_image_read(with_psf_read(simulation))
@@ -101,8 +101,8 @@ def check_not_dense(found: IsolatedEmitters) -> None:
         raise InputError(
             f"the frames are not sparse: of the {alone + others:,} spots in them {alone:,} are "
             f"alone, expected at least {100 * LEAST_ALONE:.0f} %; take frames with fewer "
-            "emitters, or give dense frames whose positions are known with --frames and "
-            "--positions (examples of the kind 'regions')"
+            "emitters, or give dense frames together with the table of all their emitters, "
+            "`positions` (examples of the kind 'regions')"
         )
 
 
@@ -116,16 +116,16 @@ def _read_sparse(examples: CompositeExamples) -> SparseFrames:
     return sparse_frames(frames, examples.pixel_size_nm, *tables)
 
 
-def _read_acquisition(examples: RegionExamples) -> Acquisition:
+def _read_known(examples: RegionExamples) -> KnownFrames:
     """Read frames and the table of all their emitters."""
     frames = _read_frames(examples.frames_path or "")
     path, pixel_nm = examples.positions_path or "", examples.pixel_size_nm
-    return Acquisition(frames, read_localizations(path, pixel_size_nm=pixel_nm), pixel_nm)
+    return KnownFrames(frames, read_localizations(path, pixel_size_nm=pixel_nm), pixel_nm)
 
 
 def _read_frames(path: PathLike) -> AnyArray:
     """Read a whole movie."""
-    with open_movie(Path(path)) as movie:
+    with selected_movie(Path(path)) as movie:
         count, height, width = movie.shape
         if count * height * width > MOST_PIXELS:
             raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,17 +104,11 @@ def known_values(
         If the file cannot be used, or a number is not finite, or not positive where it has to be.
     """
     base = KnownValues() if calibration is None else read_known_values(calibration)
-    positive = {
+    numbers = {
         "adu_per_photon": adu_per_photon,
+        "zero_adu": zero_adu,
         "sigma_px": sigma_px,
+        "offset_adu": offset_adu,
         "adu_per_electron": adu_per_electron,
     }
-    for name, value in positive.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value:g}; a positive number was expected")
-    levels = {"zero_adu": zero_adu, "offset_adu": offset_adu}
-    for name, value in levels.items():
-        if value is not None and not math.isfinite(value):
-            raise InputError(f"{name} is {value:g}; a finite number was expected")
-    given = {name: value for name, value in (positive | levels).items() if value is not None}
-    return replace(base, **given)
+    return replace(base, **{name: value for name, value in numbers.items() if value is not None})

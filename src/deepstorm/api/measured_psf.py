@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepstorm.api.inputs import MovieSource, opened_movie
 from deepstorm.arrays import AnyArray, FloatArray, IntArray, PathLike
 from deepstorm.calibration.measured_psf import (
     PsfMeasurement,
@@ -15,18 +16,14 @@ from deepstorm.calibration.measured_psf import (
 )
 from deepstorm.errors import InputError
 from deepstorm.files import output_set
-from deepstorm.io.checking import require_pixel_size
 from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.io.movies.selection import Region
 from deepstorm.io.psf_images import read_psf, write_psf
 from deepstorm.io.tables.localizations import read_localizations
 from deepstorm.simulation.measured import MeasuredPsf
 from deepstorm.simulation.sampled_psf import SampledPsf
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations
-
-MovieSource = PathLike | AnyArray | Movie
 
 # More are not read; a few hundred emitters tell the PSF.
 MOST_VALUES = 2**26
@@ -106,12 +103,16 @@ def measure_psf(
         written.
     """
     if not RADII_PX[0] <= radius_px <= RADII_PX[1]:
-        raise InputError(f"the radius is {radius_px} pixels; expected {RADII_PX[0]} to 20")
+        raise InputError(f"`radius_px={radius_px}` cannot be used; expected {RADII_PX[0]} to 20")
     if z_step_nm is not None and not 0 < z_step_nm <= 10_000:
-        raise InputError(f"the planes are {z_step_nm:g} nm apart; expected more than 0, to 10,000")
+        raise InputError(
+            f"planes cannot be `z_step_nm={z_step_nm:g}` apart; expected more than 0, up to 10,000"
+        )
     with output_set([output], overwrite=overwrite, inputs=[movie, positions]) as outputs:
-        with open_movie(movie) as whole, SelectedMovie(whole, frames, region) as selected:
-            pixel_nm = _pixel_size(selected, pixel_size_nm)
+        with opened_movie(movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm) as (
+            selected,
+            pixel_nm,
+        ):
             seen = _seen(selected, is_stack=z_step_nm is not None)
             given = _given(positions, pixel_nm, selected.frames.start, region)
         measurement = _measured(seen, given, radius_px, is_beads=z_step_nm is not None)
@@ -122,15 +123,6 @@ def measure_psf(
     return MeasuredOptics(psf, measurement)
 
 
-def _pixel_size(movie: Movie, given_nm: float | None) -> float:
-    size_nm = given_nm if given_nm is not None else movie.pixel_size_nm
-    if size_nm is None:
-        raise InputError(
-            f"'{movie.name}' does not tell its pixel size, which a PSF needs; give --pixel-size"
-        )
-    return require_pixel_size(size_nm)
-
-
 def _seen(movie: Movie, *, is_stack: bool) -> AnyArray:
     """Return as many frames as are looked at; a stack is of no use without all of its planes."""
     count, height, width = movie.shape
@@ -138,7 +130,7 @@ def _seen(movie: Movie, *, is_stack: bool) -> AnyArray:
     if is_stack and count > most:
         raise InputError(
             f"'{movie.name}' has {count} planes of {width} × {height} pixels, too many to look at "
-            "together; choose a part with some beads by --roi"
+            "together; choose a part with some beads, `region`"
         )
     return movie.read(0, min(count, most))
 

@@ -1,24 +1,21 @@
-"""Where a reconstruction goes: into files, as it is made, or into memory."""
+"""The files that a reconstruction leaves."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
-from deepstorm.arrays import Float32Array, PathLike
+from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import OutputSet, check_named, check_outputs, output_set
 from deepstorm.io.images import write_image
-from deepstorm.io.movies.writing import movie_stream
-from deepstorm.io.tables.localizations import files_of_table, localization_stream
+from deepstorm.io.tables.localizations import files_of_table
 from deepstorm.reports.pictures import write_preview
-from deepstorm.structures import Localizations, Reconstruction
+from deepstorm.structures import Reconstruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,80 +100,3 @@ class Outputs:
         if self.preview is not None:
             write_preview(self.preview, result.image, result.pixel_size_nm)
         self.record.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
-
-
-class CollectedLocalizations:
-    """Keeps localizations in memory."""
-
-    def __init__(self) -> None:
-        self._parts: list[Localizations] = []
-
-    def __call__(self, part: Localizations) -> None:
-        """Keep some."""
-        self._parts.append(part)
-
-    def table(self) -> Localizations:
-        """Return all of them."""
-        return Localizations.concatenate(self._parts)
-
-
-class CollectedImages:
-    """Keeps the images of windows in memory."""
-
-    def __init__(self) -> None:
-        self._images: list[Float32Array] = []
-
-    def __call__(self, image: Float32Array) -> None:
-        """Keep one, shape (y, x)."""
-        self._images.append(image)
-
-    def stack(self) -> Float32Array | None:
-        """Return all of them, shape (window, y, x), if there are any."""
-        return np.stack(self._images) if self._images else None
-
-
-def localization_sink(
-    outputs: Outputs | None,
-    *,
-    wanted: bool,
-    pixel_size_nm: float,
-    shape: tuple[int, int, int],
-) -> contextlib.AbstractContextManager[Callable[[Localizations], None] | None]:
-    """Return where localizations go: to a file, into memory, or nowhere.
-
-    Parameters
-    ----------
-    outputs : Outputs, optional
-        Staged.
-    wanted : bool
-        Whether they are kept in memory where there are no outputs.
-    pixel_size_nm : float
-        Size of a camera pixel.
-    shape : (int, int, int)
-        Of the movie, (frame, y, x).
-    """
-    if outputs is None:
-        return contextlib.nullcontext(CollectedLocalizations() if wanted else None)
-    if outputs.localizations is None:
-        return contextlib.nullcontext(None)
-    return localization_stream(outputs.localizations, pixel_size_nm=pixel_size_nm, shape=shape)
-
-
-@contextlib.contextmanager
-def image_sink(
-    outputs: Outputs | None, *, pixel_size_nm: float
-) -> Iterator[Callable[[Float32Array], None]]:
-    """Yield where the images of windows go: to a file, or into memory.
-
-    Parameters
-    ----------
-    outputs : Outputs, optional
-        Staged.
-    pixel_size_nm : float
-        Size of a pixel of these images.
-    """
-    if outputs is None or outputs.time_lapse is None:
-        yield CollectedImages()
-    else:
-        with movie_stream(outputs.time_lapse, pixel_size_nm) as append:
-            yield lambda image: append(image[np.newaxis])

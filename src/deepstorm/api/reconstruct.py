@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from deepstorm.api.calibrate import calibration_record
-from deepstorm.api.outputs import (
-    CollectedImages,
-    CollectedLocalizations,
-    Outputs,
-    image_sink,
-    localization_sink,
-)
+from deepstorm.api.destination import destination
+from deepstorm.api.inputs import CREDIBLE_PIXEL_NM, MovieSource, opened_movie
+from deepstorm.api.outputs import Outputs
 from deepstorm.api.provenance import InputFile
-from deepstorm.arrays import AnyArray, PathLike
+from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
-from deepstorm.io.movies.movie import Movie
-from deepstorm.io.movies.opening import open_movie
-from deepstorm.io.movies.selection import Region, SelectedMovie
+from deepstorm.io.movies.selection import Region
 from deepstorm.reconstruction.windows import Windows
-from deepstorm.structures import Calibration, Reconstruction
+from deepstorm.structures import Reconstruction
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
     from deepstorm.reconstruction.engines.choice import EngineName
+    from deepstorm.reconstruction.job import Job
     from deepstorm.reconstruction.reconstructor import Reconstructor
-    from deepstorm.reconstruction.run import Progress
+    from deepstorm.reconstruction.work import Update
 
-MovieSource = PathLike | AnyArray | Movie
-
-# No microscope for single molecules has camera pixels outside of this, in the sample.
-CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
 RECORDED_PACKAGES = ("deepstorm", "torch", "openvino", "numpy", "scipy", "tifffile")
 
 
@@ -57,7 +48,8 @@ def reconstruct(
     device: DeviceName = "auto",
     engine: EngineName = "auto",
     overwrite: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    resume: bool | None = None,
+    on_progress: Callable[[Update], None] = lambda update: None,
 ) -> Reconstruction:
     """Turn a blinking movie into a super-resolution image.
 
@@ -93,8 +85,11 @@ def reconstruct(
         :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     overwrite : bool
         Whether existing files may be replaced.
+    resume : bool, optional
+        Whether to go on with an interrupted run that was to write the same ``outputs``, or to
+        delete what it has done. Where that is not said and there is one, it is refused.
     on_progress : callable
-        Called with a :class:`~deepstorm.reconstruction.run.Progress` after each block.
+        Called with an :class:`~deepstorm.reconstruction.work.Update` after each step.
 
     Returns
     -------
@@ -108,67 +103,101 @@ def reconstruct(
     InputError
         If the movie, the network or a setting cannot be used; nothing is left behind then.
     """
+    steps = reconstruct_in_steps(
+        movie,
+        outputs=outputs,
+        pixel_size_nm=pixel_size_nm,
+        known=known,
+        upsampling=upsampling,
+        network=network,
+        frames=frames,
+        region=region,
+        localizations=localizations,
+        windows=windows,
+        device=device,
+        engine=engine,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    try:
+        while True:
+            on_progress(next(steps))
+    except StopIteration as end:
+        result: Reconstruction = end.value
+        return result
+    finally:
+        steps.close()
+
+
+def reconstruct_in_steps(
+    movie: MovieSource,
+    *,
+    outputs: Outputs | None = None,
+    pixel_size_nm: float | None = None,
+    known: KnownValues | None = None,
+    upsampling: int | None = None,
+    network: PathLike = "native",
+    frames: slice | None = None,
+    region: Region | None = None,
+    localizations: bool = True,
+    windows: Windows | None = None,
+    device: DeviceName = "auto",
+    engine: EngineName = "auto",
+    overwrite: bool = False,
+    resume: bool | None = None,
+) -> Generator[Update, None, Reconstruction]:
+    """Do what :func:`reconstruct` does, step by step; the parameters are the same.
+
+    Yields
+    ------
+    Update
+        After each block of frames, or, in a field that is done in pieces, after each piece of one.
+        Whoever stops iterating, or closes the generator, has cancelled the run: no file, thread or
+        lock is left.
+
+    Returns
+    -------
+    Reconstruction
+        As :func:`reconstruct`: the value of the generator.
+    """
     began = time.perf_counter()
-    inputs = [movie, network]
     with (
-        outputs.reserved(overwrite=overwrite, inputs=inputs) if outputs else nullcontext() as files,
-        open_movie(movie) as whole,
-        SelectedMovie(whole, frames, region) as selected,
+        destination(outputs, overwrite=overwrite, inputs=[movie, network], resume=resume) as to,
+        opened_movie(
+            movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
+        ) as (selected, pixel_nm),
     ):
-        opened = InputFile.of(movie)
-        staged = outputs.staged(files) if outputs and files else None
-        if pixel_size_nm is None and known is not None:
-            pixel_size_nm = known.pixel_size_nm
-        pixel_nm = known_pixel_size(selected, pixel_size_nm)
+        file = InputFile.of(movie)
         _check_windows(windows, outputs, selected.shape[0])
-        calibrations: list[Calibration] = []
-        reconstructor, network_record = _open_network(network, pixel_nm, device, upsampling, engine)
-        image_nm = pixel_nm / reconstructor.upsampling
-        with (
-            localization_sink(
-                staged,
-                wanted=localizations,
-                pixel_size_nm=pixel_nm,
-                shape=selected.shape,
-            ) as sink,
-            image_sink(staged, pixel_size_nm=image_nm) as lapse,
-        ):
-            result = reconstructor.reconstruct(
-                selected,
-                pixel_nm,
-                known=known,
-                windows=windows,
-                on_calibration=calibrations.append,
-                on_progress=on_progress,
-                on_localizations=sink,
-                on_window=lapse,
-            )
-            record = result.record | {
-                "calibration": calibration_record(calibrations[0]),
-                "settings": _settings_record(
-                    pixel_nm,
-                    reconstructor.upsampling,
-                    selected.frames if frames is not None else None,
-                    region,
-                    windows,
-                ),
-                "network": network_record,
-                "input": opened.record(selected),
-                "warnings": result.record["warnings"] + opened.warnings(),
-                "versions": package_versions(),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "total_s": time.perf_counter() - began,
-            }
-            result = replace(
-                result,
-                localizations=sink.table() if isinstance(sink, CollectedLocalizations) else None,
-                time_lapse=lapse.stack()
-                if windows and isinstance(lapse, CollectedImages)
-                else None,
-                record=record,
-            )
-            if staged is not None:
-                staged.write(result)
+        reconstructor, of_network = _open_network(network, pixel_nm, device, upsampling, engine)
+        planned = time.perf_counter()
+        localize = localizations if outputs is None else outputs.localizations is not None
+        job = reconstructor.plan(
+            selected, pixel_nm, known=known, windows=windows, localize=localize
+        )
+        about = {
+            "settings": _settings_record(
+                job, selected.frames if frames is not None else None, region
+            ),
+            "network": of_network,
+            "input": file.record(selected),
+            "versions": package_versions(),
+        }
+        standing = to.begin(reconstructor, job, about)
+        for update in reconstructor.updates(job, selected, standing):
+            to.take(update)
+            yield update
+        result = reconstructor.finish(job, standing.partial)
+        record = {
+            **result.record,
+            "warnings": result.record["warnings"] + file.warnings(),
+            "reconstruction_s": time.perf_counter() - planned,
+            "calibration": calibration_record(job.fitted.calibration),
+            **about,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "total_s": time.perf_counter() - began,
+        }
+        result = to.complete(replace(result, record=record))
     return result
 
 
@@ -180,29 +209,23 @@ def _open_network(
     engine: EngineName,
 ) -> tuple[Reconstructor, dict[str, str]]:
     """Load a network that fits the pixel size; return it ready to run, and what to record of it."""
-    from deepstorm.models.network_file import NetworkFile
-    from deepstorm.models.zoo import find_network
+    from deepstorm.models.zoo import open_network
     from deepstorm.reconstruction.reconstructor import Reconstructor
 
-    file = NetworkFile(find_network(network))
-    check_validity(file.card.name, file.card.validity, pixel_nm)
-    record = {"name": file.card.name, "sha256": file.checksum}
-    return Reconstructor(file, file.card, device, upsampling, engine), record
+    trained = open_network(network)
+    check_validity(trained.name, trained.card.validity, pixel_nm)
+    record = {"name": trained.name, "sha256": trained.checksum}
+    return Reconstructor(trained, device, upsampling, engine), record
 
 
-def _settings_record(
-    pixel_nm: float,
-    upsampling: int,
-    frames: range | None,
-    region: Region | None,
-    windows: Windows | None,
-) -> dict[str, Any]:
+def _settings_record(job: Job, frames: range | None, region: Region | None) -> dict[str, Any]:
+    """Return what was asked for, ready for JSON."""
     return {
-        "pixel_size_nm": pixel_nm,
-        "upsampling": upsampling,
+        "pixel_size_nm": job.pixel_size_nm,
+        "upsampling": job.upsampling,
         "frames": [frames.start, frames.stop] if frames is not None else None,
         "region": asdict(region) if region is not None else None,
-        "windows": asdict(windows) if windows is not None else None,
+        "windows": asdict(job.windows) if job.windows is not None else None,
     }
 
 
@@ -215,24 +238,6 @@ def _check_windows(windows: Windows | None, outputs: Outputs | None, total_frame
             "windows make a time lapse, which needs a file: give both 'windows' and "
             "'outputs.time_lapse', or none of them"
         )
-
-
-def known_pixel_size(movie: Movie, given_nm: float | None) -> float:
-    """Return the size of a camera pixel that was given, or else what the file says."""
-    if given_nm is not None:
-        low, high = CREDIBLE_PIXEL_NM
-        if not low <= given_nm <= high:
-            raise InputError(
-                f"a camera pixel of {given_nm:g} nm is not credible; expected {low:g} to {high:g} "
-                "nm in the sample, which is the sensor's pixel over the magnification"
-            )
-        return given_nm
-    if movie.pixel_size_nm is None:
-        raise InputError(
-            f"'{movie.name}' does not say how large its pixels are; give the size of a camera pixel"
-            " in the sample, for instance --pixel-size 100 (in nm)"
-        )
-    return movie.pixel_size_nm
 
 
 def check_validity(name: str, validity: dict[str, tuple[float, float]], pixel_nm: float) -> None:
@@ -262,6 +267,6 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages that decide a result."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
-        with suppress(PackageNotFoundError):
+        with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

@@ -11,13 +11,14 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from deepstorm.api.example_sources import example_source
+from deepstorm.api.training_result import TrainingResult, training_folder
 from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
 from deepstorm.files import check_outputs, check_writable, output_set
-from deepstorm.models.checkpoint import save_network, with_refiner_of
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
 from deepstorm.training.course.distributed import Team, is_first_process, joined_team
@@ -29,11 +30,12 @@ from deepstorm.training.course.folder import (
     keep_initial,
     reserved_folder,
 )
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loop import Course
+from deepstorm.training.course.loss_log import Validation
 from deepstorm.training.course.reducing import allow_8_bits
 from deepstorm.training.examples.protocol import ExampleSource
-from deepstorm.training.network import Trainer, TrainingSettings
-from deepstorm.training.refiner import RefinementTrainer, RefinementTraining
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
+from deepstorm.training.refiner import RefinementTraining, RefinerTrainer
 
 AnyTraining = TrainingSettings | RefinementTraining
 
@@ -60,7 +62,7 @@ def training_settings(
     Parameters
     ----------
     recipe : path-like
-        A TOML file, or the name of a recipe that came with the package: ``native``, ``paper``,
+        A TOML file, or the name of a bundled recipe: ``native``, ``paper``,
         ``paper-short``, ``composites``, ``refinement``.
     steps : int, optional
         Number of batches, in place of the recipe's.
@@ -77,15 +79,15 @@ def training_settings(
     Raises
     ------
     InputError
-        If there is no such recipe, or it holds a key or a value that is not known, or both a number
-        of batches and a time are given.
+        If there is no such recipe, or it holds an unknown key or value, or both a number of batches
+        and a time are given.
     """
     embedded = resources.files("deepstorm") / "recipes" / f"{Path(recipe).name}.toml"
     is_name = str(recipe) == Path(recipe).name and embedded.is_file()
     if not is_name and not Path(recipe).exists():
         raise InputError(
             f"there is no recipe '{recipe}': neither a TOML file of that name nor one of the "
-            f"embedded recipes ({', '.join(RECIPES)})"
+            f"bundled recipes ({', '.join(RECIPES)})"
         )
     path = Path(str(embedded)) if is_name else Path(recipe)
     changes = _length(steps, time_budget_s)
@@ -117,7 +119,7 @@ def _changed(kind: type[AnySettings], path: Path, changes: dict[str, Any]) -> An
 
 def train(
     settings: AnyTraining | PathLike,
-    folder: PathLike,
+    folder: PathLike | None = None,
     *,
     output: PathLike | None = None,
     device: str = "cpu",
@@ -125,20 +127,20 @@ def train(
     resume: bool | None = None,
     tensorboard: bool = False,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
-    on_validation: Callable[[Progress], None] = lambda progress: None,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
     on_movie: Callable[[int, int], None] = lambda done, total: None,
     source: ExampleSource | None = None,
-) -> Path:
-    """Train a network or a refiner, or go on with a training that was interrupted.
+) -> TrainingResult:
+    """Train a network or a refiner by a recipe, or resume a training that was interrupted.
 
     Parameters
     ----------
     settings : TrainingSettings, RefinementTraining or path-like
-        Settings, or a TOML file of them.
-    folder : path-like
+        Settings, or a recipe: a TOML file of them, or the name of a bundled one.
+    folder : path-like, optional
         Holds the state from which a killed training resumes, the losses (``losses.csv``,
         ``losses.png``), a page about the training (``report.html``) and the best network so far
-        (``best.safetensors``); made where it is missing.
+        (``best.safetensors``); made where it is missing. ``runs/NAME`` where absent.
     output : path-like, optional
         Where to put a copy of the best network when the training has ended, ending in
         ``.safetensors``.
@@ -147,14 +149,14 @@ def train(
     overwrite : bool
         Whether an existing ``output`` may be replaced.
     resume : bool, optional
-        ``True`` goes on with the training in the folder, which has to be there; ``False`` begins
-        anew and deletes it. By default a training that is there is gone on with, else one begins.
+        ``True`` resumes the training in the folder, which has to be there; ``False`` deletes it and
+        restarts. By default a training that is there is resumed, else one starts.
     tensorboard : bool
         Whether to keep curves for TensorBoard in the folder, too.
     on_step : callable
         Called with the number of steps done and the loss.
     on_validation : callable
-        Called with a :class:`~deepstorm.training.course.loss_log.Progress` after each validation.
+        Called with a :class:`~deepstorm.training.course.loss_log.Validation` after each validation.
     on_movie : callable
         Called while the movies for a refiner are made, with the numbers of those done and of all.
     source : ExampleSource, optional
@@ -162,8 +164,8 @@ def train(
 
     Returns
     -------
-    Path
-        The file of the network that was best on validation.
+    TrainingResult
+        Its ``path`` is the file of the network that was best on validation.
 
     Raises
     ------
@@ -176,7 +178,7 @@ def train(
     Processes that ``torchrun`` started train together; the first one writes.
     """
     chosen = settings if isinstance(settings, AnyTraining) else training_settings(settings)
-    home = Path(folder)
+    home = training_folder(folder, chosen.name)
     check_places(home, output, overwrite=overwrite)
     find_device(device)
     check_resumable(home, resume=resume)
@@ -195,31 +197,29 @@ def train(
         _make_room(home, training, team, fresh=resume is False)
         watch = record if team.writes else _ignore
         steps = on_step if team.writes else _ignore
-        if isinstance(training, RefinementTrainer):
-            best = training.run(on_movie, steps, watch)
-        else:
-            best = training.run(steps, watch)
-            if team.writes:
-                allow_8_bits(best, training.source, training.settings.loss)
-                _keep_refiner(best, home, training.settings.start_from)
-        if output is None:
-            return best
-        if team.writes:
+        best = training.run(steps, watch, on_movie).path
+        if isinstance(training, NetworkTrainer) and team.writes:
+            allow_8_bits(best, training.source, training.settings.loss)
+            _keep_refiner(best, home, training.settings.start_from)
+        if output is not None and team.writes:
             shutil.copyfile(best, outputs.staged(output))
-    return Path(output)
+    return TrainingResult(best if output is None else Path(output), home)
 
 
 def _keep_refiner(best: Path, home: Path, start_from: str | None) -> None:
     """Give the best network the refiner of the one that it started from, if that has one."""
-    if start_from is None or not best.is_file() or NetworkFile(best).card.refinement is not None:
+    if start_from is None or not best.is_file():
         return
-    source = initial_network(home, start_from)
-    if NetworkFile(source).card.refinement is not None:
-        save_network(best, *with_refiner_of(best, source), overwrite=True)
+    trained = TrainedNetwork.open(best)
+    if trained.card.refinement is not None:
+        return
+    joined = trained.with_refiner_of(TrainedNetwork.open(initial_network(home, start_from)))
+    if joined is not trained:
+        save_network(best, joined.load(), joined.card, overwrite=True)
 
 
 def _check_start(home: Path, settings: AnyTraining) -> None:
-    """Refuse to begin anew from a network that would be deleted with what is there."""
+    """Refuse to restart from a network that would be deleted with what is there."""
     names = [settings.start_from]
     if isinstance(settings, RefinementTraining):
         names.append(settings.network)
@@ -231,7 +231,7 @@ def _check_start(home: Path, settings: AnyTraining) -> None:
 def check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
     """Refuse places where nothing can be written, before any work is done."""
     if home.exists() and not home.is_dir():
-        raise InputError(f"'{home}' is a file; give a folder for the training")
+        raise InputError(f"'{home}' is a file; give a `folder` for the training")
     if output is not None and Path(output).suffix != ".safetensors":
         raise InputError(f"'{output}' would be a network; end its name in .safetensors")
     if output is not None:
@@ -250,27 +250,21 @@ def _prepared(
     source: ExampleSource | None,
     *,
     fresh: bool,
-) -> tuple[Trainer | RefinementTrainer, ExampleSource | None]:
+) -> tuple[Course, ExampleSource | None]:
     """Return a training that is ready to run, and where its examples come from."""
     if isinstance(settings, TrainingSettings):
         opened = example_source(settings) if source is None else source
-        return Trainer(settings, opened, home, device, team, resume=not fresh), opened
-    if team.size > 1:
-        raise InputError(
-            f"a refiner is trained by one process, not by {team.size}; start it without torchrun"
-        )
-    return RefinementTrainer(settings, home, device, resume=not fresh), None
+        return NetworkTrainer(settings, home, device, team, source=opened, resume=not fresh), opened
+    return RefinerTrainer(settings, home, device, team, resume=not fresh), None
 
 
-def _make_room(
-    home: Path, training: Trainer | RefinementTrainer, team: Team, *, fresh: bool
-) -> None:
-    """Make the folder, empty of an earlier training where one begins anew."""
+def _make_room(home: Path, training: Course, team: Team, *, fresh: bool) -> None:
+    """Make the folder, empty of an earlier training at a restart."""
     team.wait()  # until every process has read what is there
     if team.writes:
         home.mkdir(parents=True, exist_ok=True)
         if fresh:
             clear_training(home)
-        if isinstance(training, Trainer):
+        if isinstance(training, NetworkTrainer):
             keep_initial(home, training.settings.start_from)
     team.wait()

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from deepstorm.arrays import AnyArray, Float32Array
-from deepstorm.baselines.imaging import Acquisition, Imaging
+from deepstorm.baselines.imaging import Imaging, ImagingConditions
 from deepstorm.config import Settings
 from deepstorm.models.devices import find_device
 from deepstorm.structures import Localizations
@@ -62,7 +62,7 @@ class Cel0:
 
     Parameters
     ----------
-    acquisition : Acquisition
+    conditions : ImagingConditions
     settings : Cel0Settings, optional
     device : str
         As :func:`deepstorm.models.devices.find_device`.
@@ -77,9 +77,12 @@ class Cel0:
     """
 
     def __init__(
-        self, acquisition: Acquisition, settings: Cel0Settings | None = None, device: str = "cpu"
+        self,
+        conditions: ImagingConditions,
+        settings: Cel0Settings | None = None,
+        device: str = "cpu",
     ) -> None:
-        self.acquisition = acquisition
+        self.conditions = conditions
         self.settings = settings or Cel0Settings()
         self.device = find_device(device)
 
@@ -99,9 +102,9 @@ class Cel0:
         InputError
             If the frames are not three-dimensional, empty or not finite.
         """
-        light = self.acquisition.photons(frames, self.device)
-        light -= self.acquisition.background_photons
-        sigma_px, upsampling = self.acquisition.instrument.sigma_px, self.settings.upsampling
+        light = self.conditions.photons(frames, self.device)
+        light -= self.conditions.background_photons
+        sigma_px, upsampling = self.conditions.instrument.sigma_px, self.settings.upsampling
         shape = (light.shape[1], light.shape[2])
         imaging = Imaging.gaussian(shape, sigma_px, upsampling, self.device)
         highest = light.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PHOTONS)
@@ -121,7 +124,7 @@ class Cel0:
             labels, _ = ndimage.label(photons > 0, np.ones((3, 3)))
             group = labels[row, column].astype(np.int64) - 1
         total = np.bincount(group, light).astype(np.float64)
-        fine_nm = self.acquisition.pixel_size_nm / self.settings.upsampling
+        fine_nm = self.conditions.pixel_size_nm / self.settings.upsampling
         return Localizations(
             frame=np.full(len(total), frame, np.int64),
             x_nm=np.bincount(group, light * (column + 0.5)) / total * fine_nm,

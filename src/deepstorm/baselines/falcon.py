@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepstorm.arrays import AnyArray
-from deepstorm.baselines.imaging import Acquisition, Imaging
+from deepstorm.baselines.imaging import Imaging, ImagingConditions
 from deepstorm.baselines.spots import Emitters, TaylorSpots, solve_damped
 from deepstorm.baselines.weighted_lasso import minimise_weighted_l1
 from deepstorm.config import Settings
@@ -83,7 +83,7 @@ class Falcon:
 
     Parameters
     ----------
-    acquisition : Acquisition
+    conditions : ImagingConditions
     settings : FalconSettings, optional
     device : str
         As :func:`deepstorm.models.devices.find_device`.
@@ -101,9 +101,12 @@ class Falcon:
     """
 
     def __init__(
-        self, acquisition: Acquisition, settings: FalconSettings | None = None, device: str = "cpu"
+        self,
+        conditions: ImagingConditions,
+        settings: FalconSettings | None = None,
+        device: str = "cpu",
     ) -> None:
-        self.acquisition = acquisition
+        self.conditions = conditions
         self.settings = settings or FalconSettings()
         self.device = find_device(device)
 
@@ -128,11 +131,11 @@ class Falcon:
 
     def _light(self, frames: AnyArray) -> Tensor:
         """Return effective photons without the background."""
-        light = self.acquisition.photons(frames, self.device)
-        return light - self.acquisition.background_photons
+        light = self.conditions.photons(frames, self.device)
+        return light - self.conditions.background_photons
 
     def _deconvolved(self, light: Tensor) -> Tensor:
-        chosen, sigma_px = self.settings, self.acquisition.instrument.sigma_px
+        chosen, sigma_px = self.settings, self.conditions.instrument.sigma_px
         shape = (light.shape[1], light.shape[2])
         imaging = Imaging.gaussian(shape, sigma_px, chosen.upsampling, self.device)
         weights = self._weights(_smoothed(light))
@@ -150,7 +153,7 @@ class Falcon:
 
     def _weights(self, expected: Tensor) -> Tensor:
         """Return one over the variance of Poisson noise."""
-        background = max(self.acquisition.background_photons, LEAST_VARIANCE)
+        background = max(self.conditions.background_photons, LEAST_VARIANCE)
         return 1 / (expected.clamp(min=0) + background)
 
     def _grouped(self, photons: Tensor) -> Emitters:
@@ -197,7 +200,7 @@ class Falcon:
     def _expected(self, emitters: Emitters, light: Tensor) -> tuple[TaylorSpots, Tensor]:
         """Return the spots and the light that is expected of them."""
         shape = (light.shape[1], light.shape[2])
-        spots = TaylorSpots.around(emitters, self.acquisition.instrument.sigma_px, shape)
+        spots = TaylorSpots.around(emitters, self.conditions.instrument.sigma_px, shape)
         still = torch.zeros_like(emitters.photons)
         return spots, spots.image(torch.stack([emitters.photons, still, still]))
 
@@ -214,7 +217,7 @@ class Falcon:
             values[frame, index].cpu().numpy().astype(np.float64)
             for values in (emitters.x_px, emitters.y_px, emitters.photons)
         ]
-        pixel_nm = self.acquisition.pixel_size_nm
+        pixel_nm = self.conditions.pixel_size_nm
         return Localizations(
             frame=frame.cpu().numpy().astype(np.int64) + first_frame,
             x_nm=columns[0] * pixel_nm,

@@ -39,7 +39,7 @@ class Baseline(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Acquisition:
+class ImagingConditions:
     """What a method has to be told of a movie.
 
     Parameters
@@ -57,7 +57,7 @@ class Acquisition:
     background_photons: float
 
     @classmethod
-    def from_calibration(cls, calibration: Calibration, pixel_size_nm: float) -> Acquisition:
+    def from_calibration(cls, calibration: Calibration, pixel_size_nm: float) -> ImagingConditions:
         """Take what a movie says of itself."""
         background = calibration.background_photons.value
         return cls(calibration.instrument, pixel_size_nm, background)

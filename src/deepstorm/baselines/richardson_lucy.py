@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from deepstorm.arrays import AnyArray, Float32Array
-from deepstorm.baselines.imaging import Acquisition, Imaging
+from deepstorm.baselines.imaging import Imaging, ImagingConditions
 from deepstorm.config import Settings
 from deepstorm.models.devices import find_device
 
@@ -31,7 +31,7 @@ class RichardsonLucySettings(Settings):
 
 def deconvolve_mean(
     frames: AnyArray,
-    acquisition: Acquisition,
+    conditions: ImagingConditions,
     settings: RichardsonLucySettings | None = None,
     device: str = "cpu",
 ) -> Float32Array:
@@ -44,7 +44,7 @@ def deconvolve_mean(
     ----------
     frames : ndarray, shape (frame, y, x)
         Camera counts.
-    acquisition : Acquisition
+    conditions : ImagingConditions
     settings : RichardsonLucySettings, optional
     device : str
         As :func:`deepstorm.models.devices.find_device`.
@@ -65,12 +65,12 @@ def deconvolve_mean(
     .. [2] Lucy, Astron. J. 79, 745 (1974), doi 10.1086/111605.
     """
     chosen, where = settings or RichardsonLucySettings(), find_device(device)
-    mean = acquisition.photons(frames, where).mean(dim=0, keepdim=True)
+    mean = conditions.photons(frames, where).mean(dim=0, keepdim=True)
     light = mean.clamp(min=0)
     shape = (light.shape[1], light.shape[2])
-    imaging = Imaging.gaussian(shape, acquisition.instrument.sigma_px, chosen.upsampling, where)
+    imaging = Imaging.gaussian(shape, conditions.instrument.sigma_px, chosen.upsampling, where)
     reaching = imaging.adjoint(light.new_ones(light.shape))
-    background = max(acquisition.background_photons, LEAST_PHOTONS)
+    background = max(conditions.background_photons, LEAST_PHOTONS)
     photons = light.mean() / chosen.upsampling**2 + reaching * 0
     for _ in range(chosen.iterations):
         photons *= imaging.adjoint(light / (imaging.forward(photons) + background)) / reaching

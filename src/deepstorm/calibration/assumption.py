@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from deepstorm.arrays import AnyArray, Float64Array, IntArray
 from deepstorm.calibration.spectrum import PRIOR_SIGMA_PX
+from deepstorm.errors import InputError
 from deepstorm.structures import Calibration, Estimate
 
 TOO_EVEN = "The frames are too small or too even to measure anything: all values are guesses."
@@ -31,6 +33,11 @@ class KnownValues:
         Counts per photoelectron, the gain; tells the excess noise factor.
     pixel_size_nm : float, optional
         Size of a camera pixel in the sample.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite, or not positive where it has to be.
     """
 
     adu_per_photon: float | None = None
@@ -39,6 +46,18 @@ class KnownValues:
     offset_adu: float | None = None
     adu_per_electron: float | None = None
     pixel_size_nm: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("adu_per_photon", "sigma_px", "adu_per_electron", "pixel_size_nm"):
+            _check(name, getattr(self, name), above=0)
+        for name in ("zero_adu", "offset_adu"):
+            _check(name, getattr(self, name), above=-math.inf)
+
+
+def _check(name: str, value: float | None, *, above: float) -> None:
+    if value is not None and not above < value < math.inf:
+        expected = "a positive number" if above == 0 else "a finite number"
+        raise InputError(f"`{name}={value:g}` cannot be used; expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)

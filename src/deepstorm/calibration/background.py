@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepstorm.arrays import Float64Array, FloatArray
-from deepstorm.calibration.brightness import FEW_FRAMES, UNKNOWN, Brightness
+from deepstorm.calibration.brightness import FEW_FRAMES, UNKNOWN, MeasuredBrightness
 from deepstorm.structures import Estimate
 
 TILES = 8
@@ -42,7 +42,7 @@ def _tiled(image: Float64Array) -> Float64Array:
     return np.array([[t.mean() for t in np.array_split(row, counts[1], axis=1)] for row in rows])
 
 
-def unevenness(photons: FloatArray, sigma_px: float, bright: Brightness) -> Estimate:
+def unevenness(photons: FloatArray, sigma_px: float, bright: MeasuredBrightness) -> Estimate:
     """Return the relative standard deviation of the background over the field.
 
     Two halves of the movie agree on what is lasting; what they do not agree on is chance.

@@ -50,7 +50,7 @@ UNKNOWN = Estimate(0.0, float("inf"))
 
 
 @dataclass(frozen=True, slots=True)
-class Brightness:
+class MeasuredBrightness:
     """What the distribution of pixel values says; photons are effective ones.
 
     Parameters
@@ -77,7 +77,7 @@ class _Curve:
     mean: float
 
 
-def measure_brightness(photons: Float32Array, sigma_px: float) -> Brightness:
+def measure_brightness(photons: Float32Array, sigma_px: float) -> MeasuredBrightness:
     """Measure background, brightness and density.
 
     Parameters
@@ -98,7 +98,7 @@ def measure_brightness(photons: Float32Array, sigma_px: float) -> Brightness:
     errors = background.uncertainty, mean_error, BACKGROUND_ERROR * background.value
     background = Estimate(background.value, float(np.linalg.norm(errors)))
     if amplitude.value < 2 * amplitude.uncertainty:
-        return Brightness(background, UNKNOWN, UNKNOWN, UNKNOWN)
+        return MeasuredBrightness(background, UNKNOWN, UNKNOWN, UNKNOWN)
     signal = max(mean - background.value, 1e-9)
     signal_error = background.uncertainty / signal
     squared_brightness = _combined(
@@ -117,7 +117,7 @@ def measure_brightness(photons: Float32Array, sigma_px: float) -> Brightness:
     )
     density = signal / photons_each
     density_error = float(np.hypot(error, signal_error))
-    return Brightness(
+    return MeasuredBrightness(
         background,
         Estimate(photons_each, _told(error) * photons_each),
         Estimate(density, _told(density_error) * density),

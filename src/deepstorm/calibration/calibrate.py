@@ -14,7 +14,7 @@ from deepstorm.calibration.assumption import (
     assumed_examination,
 )
 from deepstorm.calibration.background import background_map, unevenness
-from deepstorm.calibration.brightness import Brightness, measure_brightness
+from deepstorm.calibration.brightness import MeasuredBrightness, measure_brightness
 from deepstorm.calibration.drift import measure_drift
 from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
 from deepstorm.calibration.sample import Sample, cut_patches
@@ -133,13 +133,13 @@ def _check_zero(frames: AnyArray, given: KnownValues) -> None:
     mean = float(frames.mean(dtype=np.float64))
     if given.zero_adu is not None and given.zero_adu > mean + 1:
         raise InputError(
-            f"zero_adu, the counts without light, is given as {given.zero_adu:g}, but the frames "
-            f"have only {mean:.4g} counts on average; check --zero, which is of this camera and "
-            "its settings, or leave it out"
+            f"`zero_adu={given.zero_adu:g}` says how many counts there are without light, but the "
+            f"frames have only {mean:.4g} on average; give the value of this camera and its "
+            "settings, or leave it out"
         )
 
 
-def _background(blinking: FloatArray, sigma_px: float, bright: Brightness) -> Float64Array:
+def _background(blinking: FloatArray, sigma_px: float, bright: MeasuredBrightness) -> Float64Array:
     """Return the background over the field; a single number where frames are few."""
     if len(blinking) < 2:
         return np.full((1, 1), bright.background_photons.value)

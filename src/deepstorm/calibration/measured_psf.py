@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.optimize import nnls
 
 from deepstorm.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from deepstorm.calibration.spot_model import CELLS_PER_PX, SpotModel, Spots, in_cells
+from deepstorm.calibration.spot_density import CELLS_PER_PX, SpotImages, SpotModel, in_cells
 from deepstorm.errors import InputError
 
 LEAST_EMITTERS = 10
@@ -196,14 +196,14 @@ def _isolated(
 
 def _cut(
     frames: FloatArray, frame: IntArray, x_px: FloatArray, y_px: FloatArray, model: SpotModel
-) -> Spots:
+) -> SpotImages:
     near = np.arange(-model.reach_px, model.reach_px + 1)
     column, row = np.floor(x_px).astype(np.int64), np.floor(y_px).astype(np.int64)
     windows = frames[
         frame[:, None, None], row[:, None, None] + near[:, None], column[:, None, None] + near
     ]
     x, y = np.asarray(x_px, np.float64), np.asarray(y_px, np.float64)
-    return Spots(windows.astype(np.float64), x - column, y - row)
+    return SpotImages(windows.astype(np.float64), x - column, y - row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +211,13 @@ class _Fitted:
     """A density and the spots that it was fitted to; ``kept`` says which of those given."""
 
     density: Float64Array
-    spots: Spots
+    spots: SpotImages
     photons: Float64Array
     background: Float64Array
     kept: BoolArray
 
 
-def _fit(model: SpotModel, spots: Spots, least: int, given: int) -> _Fitted:
+def _fit(model: SpotModel, spots: SpotImages, least: int, given: int) -> _Fitted:
     """Fit the density and every spot's brightness, background and position in turns."""
     photons, background = _first_light(model, spots)
     keep = photons > FAINTEST * np.median(photons)
@@ -242,7 +242,7 @@ def _fit(model: SpotModel, spots: Spots, least: int, given: int) -> _Fitted:
     return now
 
 
-def _first_light(model: SpotModel, spots: Spots) -> tuple[Float64Array, Float64Array]:
+def _first_light(model: SpotModel, spots: SpotImages) -> tuple[Float64Array, Float64Array]:
     """Return the light and the background of windows, the latter from their border."""
     near = np.arange(-model.reach_px, model.reach_px + 1) + 0.5
     x, y = spots.x_px[:, None, None], spots.y_px[:, None, None]
@@ -305,9 +305,9 @@ def _residual(model: SpotModel, now: _Fitted) -> Float64Array:
     return now.spots.windows - now.photons[:, None, None] * shapes - now.background[:, None, None]
 
 
-def _plane(model: SpotModel, spots: Spots, fitted: _Fitted) -> Float64Array:
+def _plane(model: SpotModel, spots: SpotImages, fitted: _Fitted) -> Float64Array:
     """Fit the density of another plane of the same beads, at the positions found."""
-    there = Spots(spots.windows, fitted.spots.x_px, fitted.spots.y_px)
+    there = SpotImages(spots.windows, fitted.spots.x_px, fitted.spots.y_px)
     _, background = _first_light(model, there)
     now = replace(fitted, spots=there, background=background)
     for _ in range(2):

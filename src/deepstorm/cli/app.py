@@ -6,36 +6,32 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from pkgutil import resolve_name
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
-from deepstorm.cli.calibrate import calibrate
-from deepstorm.cli.demo import demo
-from deepstorm.cli.evaluate import evaluate
-from deepstorm.cli.models import models
-from deepstorm.cli.reconstruct import reconstruct
-from deepstorm.cli.reproduce import reproduce
-from deepstorm.cli.simulate import simulate
 from deepstorm.cli.terminal import fail
-from deepstorm.cli.train import train
-from deepstorm.errors import InputError
+from deepstorm.cli.wording import in_options, options_by_argument
+from deepstorm.errors import InputError, ResumableInterrupt
 from deepstorm.locks import ENDING
 
 INTERRUPTED = 130
 # Signals that come together, as from a closing terminal, are one: cleaning up goes on.
 TOGETHER_S = 1.0
-# In the order in which the help lists them.
-COMMANDS: tuple[Callable[..., None], ...] = (
-    reconstruct,
-    simulate,
-    calibrate,
-    train,
-    evaluate,
-    models,
-    demo,
-    reproduce,
+# In the order in which the help lists them: each is a function in the module of its name.
+COMMANDS = (
+    "reconstruct",
+    "simulate",
+    "calibrate",
+    "train",
+    "adapt",
+    "fine_tune",
+    "evaluate",
+    "models",
+    "demo",
+    "reproduce",
 )
 
 app = typer.Typer(
@@ -46,8 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in COMMANDS:
-    app.command()(command)
+for name in COMMANDS:
+    app.command()(resolve_name(f"deepstorm.cli.{name}:{name}"))
 
 
 @app.callback(invoke_without_command=True)
@@ -71,13 +67,15 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except InputError as error:
-        fail(str(error), 1)
+        fail(in_options(str(error), options_by_argument(app)), 1)
+    except ResumableInterrupt:
+        fail("interrupted; repeat the command with --resume to continue", INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
         fail(f"the operating system refused: {error}", 1)
     except MemoryError:
-        fail("the memory does not suffice; use fewer frames, or a smaller part of the field", 1)
+        fail("out of memory; use fewer frames, or a smaller part of the field", 1)
     except Exception as error:
         _usage_error(error)
     if code == INTERRUPTED:

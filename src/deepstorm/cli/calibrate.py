@@ -7,33 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from deepstorm.cli.options import (
-    AduPerPhoton,
-    AsJson,
-    Frames,
-    Gain,
-    Offset,
-    Overwrite,
-    PixelSize,
-    Roi,
-    Sigma,
-    Zero,
-)
+from deepstorm.cli import options
 from deepstorm.cli.terminal import print_figures, print_json, print_table, results
 from deepstorm.errors import InputError
-
-_OPTIONS = {
-    "record": "--output",
-    "picture": "--picture",
-    "adu_per_photon": "--adu-per-photon",
-    "zero_adu": "--zero",
-    "offset_adu": "--offset",
-    "adu_per_electron": "--gain",
-    "sigma_px": "--sigma",
-    "positions": "--positions",
-    "z_step_nm": "--z-step",
-    "radius_px": "--psf-radius",
-}
 
 
 def calibrate(
@@ -44,12 +20,12 @@ def calibrate(
     picture: Annotated[
         Path | None, typer.Option(help="File for a page of curves and maps, .png.")
     ] = None,
-    pixel_size: PixelSize = None,
-    adu_per_photon: AduPerPhoton = None,
-    zero: Zero = None,
-    offset: Offset = None,
-    gain: Gain = None,
-    sigma: Sigma = None,
+    pixel_size_nm: options.PixelSize = None,
+    adu_per_photon: options.AduPerPhoton = None,
+    zero_adu: options.Zero = None,
+    offset_adu: options.Offset = None,
+    adu_per_electron: options.Gain = None,
+    sigma_px: options.Sigma = None,
     psf: Annotated[
         Path | None,
         typer.Option(help="Measure the PSF of single emitters instead, and write it, .tif."),
@@ -57,46 +33,52 @@ def calibrate(
     positions: Annotated[
         Path | None, typer.Option(help="With --psf: table of where the emitters are.")
     ] = None,
-    z_step: Annotated[
+    z_step_nm: Annotated[
         float | None,
-        typer.Option(metavar="NM", help="With --psf: frames are planes of beads, so far apart."),
+        typer.Option(
+            "--z-step", metavar="NM", help="With --psf: frames are planes of beads, so far apart."
+        ),
     ] = None,
-    psf_radius: Annotated[
+    radius_px: Annotated[
         int | None,
-        typer.Option(metavar="PX", help="With --psf: how far its light is looked for.  [7]"),
+        typer.Option(
+            "--psf-radius", metavar="PX", help="With --psf: how far its light is looked for.  [7]"
+        ),
     ] = None,
-    frames: Frames = None,
-    roi: Roi = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    frames: options.Frames = None,
+    region: options.Roi = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure camera, PSF, background and density from a raw movie alone."""
     from deepstorm.api.calibrate import CalibrationOutputs, calibration_record, calibration_table
     from deepstorm.api.calibrate import calibrate as run
+    from deepstorm.api.known_values import known_values
     from deepstorm.io.movies.selection import Region, parse_frames
 
     part: dict[str, Any] = {
-        "pixel_size_nm": pixel_size,
+        "pixel_size_nm": pixel_size_nm,
         "frames": parse_frames(frames) if frames is not None else None,
-        "region": Region.parse(roi) if roi is not None else None,
+        "region": Region.parse(region) if region is not None else None,
         "overwrite": overwrite,
     }
     known: dict[str, Any] = {
         "adu_per_photon": adu_per_photon,
-        "zero_adu": zero,
-        "offset_adu": offset,
-        "adu_per_electron": gain,
-        "sigma_px": sigma,
+        "zero_adu": zero_adu,
+        "offset_adu": offset_adu,
+        "adu_per_electron": adu_per_electron,
+        "sigma_px": sigma_px,
     }
-    of_psf = {"positions": positions, "z_step_nm": z_step, "radius_px": psf_radius}
-    _check_choice(psf, {"record": output, "picture": picture} | known, of_psf)
+    of_psf = {"positions": positions, "z_step_nm": z_step_nm, "radius_px": radius_px}
+    _check_choice(psf, {"output": output, "picture": picture} | known, of_psf)
     if psf is not None:
         from deepstorm.api.measured_psf import measure_psf
 
         optics = measure_psf(movie, psf, **part, **_given(of_psf))
         print_figures(optics.table() | {"psf": str(psf)}, as_json=as_json, title=movie.name)
         return
-    result = run(movie, **part, **known, outputs=CalibrationOutputs(output, picture))
+    outputs = CalibrationOutputs(output, picture)
+    result = run(movie, **part, known=known_values(**known), outputs=outputs)
     if as_json:
         print_json(calibration_record(result))
         return
@@ -107,12 +89,12 @@ def calibrate(
 
 def _check_choice(psf: Path | None, of_camera: dict[str, Any], of_psf: dict[str, Any]) -> None:
     """Refuse options that would do nothing."""
-    names = " and ".join(_OPTIONS[name] for name in _given(of_psf if psf is None else of_camera))
+    names = " and ".join(f"`{name}`" for name in _given(of_psf if psf is None else of_camera))
     if names and psf is None:
-        raise InputError(f"{names} can only be given together with --psf")
+        raise InputError(f"{names} can only be given together with `psf`")
     if names:
         raise InputError(
-            f"{names} cannot be given together with --psf, which measures only the PSF"
+            f"{names} cannot be given together with `psf`, which measures only the PSF"
         )
 
 

@@ -14,15 +14,23 @@ from deepstorm.cli.terminal import print_figures
 def evaluate(
     result: Annotated[Path, typer.Argument(help="Image (TIFF, NPY, MAT) or table (CSV, HDF5).")],
     truth: Annotated[Path | None, typer.Option(help="Table of the true emitters.")] = None,
-    pixel_size: Annotated[
+    pixel_size_nm: Annotated[
         float | None,
-        typer.Option(metavar="NM", help="Pixel of the image, where it does not say, in nm."),
+        typer.Option(
+            "--pixel-size", metavar="NM", help="Pixel of the image, where it does not say, in nm."
+        ),
     ] = None,
-    camera_pixel_size: Annotated[
+    camera_pixel_size_nm: Annotated[
         float | None,
-        typer.Option(metavar="NM", help="Camera pixel, for tables that count in pixels, in nm."),
+        typer.Option(
+            "--camera-pixel-size",
+            metavar="NM",
+            help="Camera pixel, for tables that count in pixels, in nm.",
+        ),
     ] = None,
-    radius: Annotated[float, typer.Option(help="Largest distance of a match, in nm.")] = 100.0,
+    radius_nm: Annotated[
+        float, typer.Option("--radius", help="Largest distance of a match, in nm.")
+    ] = 100.0,
     line: Annotated[
         str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="Profile for the FWHM, in nm.")
     ] = None,
@@ -38,9 +46,9 @@ def evaluate(
     evaluation = run(
         result,
         truth,
-        pixel_size_nm=pixel_size,
-        camera_pixel_size_nm=camera_pixel_size,
-        radius_nm=radius,
+        pixel_size_nm=pixel_size_nm,
+        camera_pixel_size_nm=camera_pixel_size_nm,
+        radius_nm=radius_nm,
         line=parse_line(line) if line is not None else None,
         other_half=other_half,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,4 +50,37 @@ Gain = Annotated[
 ]
 Sigma = Annotated[
     float | None, typer.Option("--sigma", metavar="PX", help="Known width of the PSF.")
+]
+
+# How a network is trained.
+NetworkFile = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Network file to write, .safetensors.")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--folder", help="Where the training lives; runs/NAME by default.")
+]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Number of batches.")]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--time-budget", metavar="TIME", help="Time it may take, instead of --steps: 90s, 1h30m."
+    ),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option("--patience", min=0, help="Validations without improvement before it ends."),
+]
+FromScratch = Annotated[
+    bool, typer.Option("--from-scratch", help="Start from drawn weights, not from a network.")
+]
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Insist on resuming, or delete the training that the folder holds and restart; "
+        "without either it resumes where there is one.",
+    ),
+]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Keep curves for TensorBoard, too.")
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from deepstorm.cli.options import (
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
 from deepstorm.errors import InputError
 from deepstorm.files import check_named
+from deepstorm.reconstruction.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     from deepstorm.api.outputs import Outputs
@@ -64,41 +64,46 @@ CalibrationFile = Annotated[
 ]
 
 
-class EngineName(StrEnum):
-    """What runs a network."""
-
-    AUTO = "auto"
-    TORCH = "torch"
-    OPENVINO = "openvino"
-    ONNX = "onnx"
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on with an interrupted run, or delete its work and start again.",
+    ),
+]
 
 
 Engine = Annotated[
-    EngineName, typer.Option("--engine", help="What runs the network; onnx is an extra.")
+    str,
+    typer.Option(
+        metavar=f"<{'|'.join(['auto', *ENGINES])}>",
+        help="What runs the network; onnx is an extra.",
+    ),
 ]
 
 
 def reconstruct(
     movie: Movie,
     output: Image = None,
-    pixel_size: PixelSize = None,
+    pixel_size_nm: PixelSize = None,
     upsampling: Upsampling = None,
     network: NetworkName = "native",
     frames: Frames = None,
-    roi: Roi = None,
+    region: Roi = None,
     window: Window = None,
     step: WindowStep = None,
     localizations: Table = None,
     preview: Picture = None,
     calibration: CalibrationFile = None,
     adu_per_photon: AduPerPhoton = None,
-    zero: Zero = None,
-    offset: Offset = None,
-    gain: Gain = None,
-    sigma: Sigma = None,
+    zero_adu: Zero = None,
+    offset_adu: Offset = None,
+    adu_per_electron: Gain = None,
+    sigma_px: Sigma = None,
     device: Device = DeviceName.AUTO,
-    engine: Engine = EngineName.AUTO,
+    engine: Engine = "auto",
     overwrite: Overwrite = False,
+    resume: Resume = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn a blinking movie into a super-resolution image."""
@@ -109,10 +114,10 @@ def reconstruct(
     known = known_values(
         calibration,
         adu_per_photon=adu_per_photon,
-        zero_adu=zero,
-        offset_adu=offset,
-        adu_per_electron=gain,
-        sigma_px=sigma,
+        zero_adu=zero_adu,
+        offset_adu=offset_adu,
+        adu_per_electron=adu_per_electron,
+        sigma_px=sigma_px,
     )
     windows = _windows(window, step)
     outputs = _outputs(movie, output, localizations, preview, time_lapse=windows is not None)
@@ -121,17 +126,18 @@ def reconstruct(
         result = run(
             movie,
             outputs=outputs,
-            pixel_size_nm=pixel_size,
+            pixel_size_nm=pixel_size_nm,
             known=known,
             upsampling=upsampling,
             network=network,
             frames=parse_frames(frames) if frames is not None else None,
-            region=Region.parse(roi) if roi is not None else None,
+            region=Region.parse(region) if region is not None else None,
             windows=windows,
             device=device.value,
-            engine=engine.value,
+            engine=engine,
             overwrite=overwrite,
-            on_progress=lambda p: update(p.frames, p.total_frames, ""),
+            resume=resume,
+            on_progress=lambda step: update(step.frames, step.total_frames, ""),
         )
     _show(result, outputs, movie.name, as_json=as_json)
 

@@ -44,7 +44,7 @@ def reproduce(
     again: Annotated[bool, typer.Option("--again", help="Run parts again that are done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make every figure and table of the paper anew, beside its numbers."""
+    """Reproduce every figure and table of the paper, beside its numbers."""
     from deepstorm.paper.context import OURS, PAPERS, Context
     from deepstorm.paper.movies import data_folder
     from deepstorm.paper.reproduce import CLAIMS, PAGE

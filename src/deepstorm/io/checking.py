@@ -18,6 +18,9 @@ MAX_FRAME_PIXELS = 2**28
 MAX_IMAGE_PIXELS = 2**30
 """Pixels of the largest super-resolution image: eightfold, of a camera of 4096 × 4096."""
 
+HEAD_BYTES = 64
+"""As many bytes of a file as its format is told by."""
+
 
 def existing_file(path: PathLike) -> Path:
     """Return ``path`` if it is a regular file that holds something.
@@ -37,6 +40,21 @@ def existing_file(path: PathLike) -> Path:
     if file.stat().st_size == 0:
         raise InputError(f"the file '{file}' is empty; it may not have been copied completely")
     return file
+
+
+def head_of(file: Path) -> bytes:
+    """Return the first bytes of a file, by which its format is told.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        with file.open("rb") as handle:
+            return handle.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"the file '{file}' cannot be read: {error}") from error
 
 
 def require_numbers(dtype: np.dtype[Any], name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +13,16 @@ from deepstorm.files import written_whole
 from deepstorm.io.checking import (
     MAX_IMAGE_PIXELS,
     existing_file,
+    head_of,
     require_image,
     require_pixel_size,
 )
 from deepstorm.io.matlab import read_matrix
+from deepstorm.io.movies.npy import NpyFormat, map_npy
 from deepstorm.io.movies.tiff.metadata import IMAGE_PIXELS_NM
 from deepstorm.io.movies.tiff.stack import TiffMovie
 
-if TYPE_CHECKING:
-    pass
-
 _NM_PER_CM = 1e7
-_NPY_SIGNATURE = b"\x93NUMPY"
 
 
 def write_image(
@@ -107,20 +105,12 @@ def read_image(path: PathLike) -> tuple[AnyArray, float | None]:
     file = existing_file(path)
     if file.suffix.lower() == ".mat":
         image, pixel_size_nm = read_matrix(file), None
-    elif _starts_with(file, _NPY_SIGNATURE):
-        image, pixel_size_nm = _read_npy(file), None
+    elif NpyFormat.matches(head_of(file), file):
+        image, pixel_size_nm = np.array(map_npy(file)), None
     else:
         image, pixel_size_nm = _read_tiff(file)
     require_image(image, f"'{file.name}'")
     return _as_float(image), pixel_size_nm
-
-
-def _starts_with(file: Path, signature: bytes) -> bool:
-    try:
-        with file.open("rb") as handle:
-            return handle.read(len(signature)) == signature
-    except OSError as error:
-        raise InputError(f"the file '{file}' cannot be read: {error}") from error
 
 
 def _as_float(image: AnyArray) -> AnyArray:
@@ -133,12 +123,3 @@ def _read_tiff(file: Path) -> tuple[AnyArray, float | None]:
         if movie.shape[0] != 1:
             raise InputError(f"'{file.name}' holds {movie.shape[0]} frames; expected one image")
         return movie.read(0, 1)[0], movie.pixel_size_nm
-
-
-def _read_npy(file: Path) -> AnyArray:
-    try:
-        # Mapping the file refuses a header that claims more numbers than the file has.
-        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
-        return np.array(mapped)
-    except Exception as error:
-        raise InputError(f"'{file.name}' cannot be read as a NumPy array: {error}") from error

@@ -27,7 +27,7 @@ from deepstorm.localization.spot_model import (
     light_and_slopes,
     light_profile,
 )
-from deepstorm.localization.windows import Windows
+from deepstorm.localization.windows import SpotWindows
 
 # Windows that are fitted together: few enough to stay in the processor's cache.
 WINDOWS_PER_PORTION = 512
@@ -83,13 +83,13 @@ class Fits:
 
 
 def fit_windows(
-    windows: Windows, sigma_px: float, *, free_width: bool, fourth_cumulant: float = 1.0
+    windows: SpotWindows, sigma_px: float, *, free_width: bool, fourth_cumulant: float = 1.0
 ) -> Fits:
     """Fit one emitter to each window.
 
     Parameters
     ----------
-    windows : Windows
+    windows : SpotWindows
     sigma_px : float
         Standard deviation of the PSF in camera pixels: the first guess, or the value that is held.
     free_width : bool
@@ -119,7 +119,7 @@ def fit_windows(
 class _Climb:
     """A portion of windows on the way to the maximum of their likelihood."""
 
-    windows: Windows
+    windows: SpotWindows
     lowest: Float64Array
     highest: Float64Array
     parameters: Float64Array
@@ -128,7 +128,7 @@ class _Climb:
     done: BoolArray
 
     @classmethod
-    def start(cls, windows: Windows, sigma_px: float, free_width: bool) -> _Climb:
+    def start(cls, windows: SpotWindows, sigma_px: float, free_width: bool) -> _Climb:
         parameters = _first_guess(windows, sigma_px)
         lowest, highest = _limits(windows, sigma_px, free_width)
         parameters = np.clip(parameters, lowest, highest)
@@ -167,7 +167,7 @@ class _Climb:
         self.done[active] = (length < TOLERANCE**2) | slow
 
 
-def _fit(windows: Windows, sigma_px: float, free_width: bool, fourth_cumulant: float) -> Fits:
+def _fit(windows: SpotWindows, sigma_px: float, free_width: bool, fourth_cumulant: float) -> Fits:
     climb = _Climb.start(windows, sigma_px, free_width)
     for _ in range(MOST_STEPS):
         if climb.done.all():
@@ -189,7 +189,7 @@ def _fit(windows: Windows, sigma_px: float, free_width: bool, fourth_cumulant: f
     )
 
 
-def _first_guess(windows: Windows, sigma_px: float) -> Float64Array:
+def _first_guess(windows: SpotWindows, sigma_px: float) -> Float64Array:
     """Start in the middle of the peak's pixel, with the light that fits a spot there best."""
     n, width = len(windows), windows.width
     light = windows.light - windows.own_light
@@ -208,7 +208,7 @@ def _first_guess(windows: Windows, sigma_px: float) -> Float64Array:
 
 
 def _limits(
-    windows: Windows, sigma_px: float, free_width: bool
+    windows: SpotWindows, sigma_px: float, free_width: bool
 ) -> tuple[Float64Array, Float64Array]:
     """Return the smallest and largest value of each parameter, shape (n, 5) each."""
     lowest = np.empty((len(windows), PARAMETERS))

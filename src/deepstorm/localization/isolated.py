@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 
 from deepstorm.arrays import AnyArray, BoolArray, Float64Array, IntArray
 from deepstorm.config import Settings
+from deepstorm.evaluation.checks import check_length
 from deepstorm.localization.detection import Peaks, find_peaks
-from deepstorm.localization.localize import camera_and_width, check_pixel_size
+from deepstorm.localization.localize import camera_and_width
 from deepstorm.localization.noise import CameraNoise
 from deepstorm.localization.spots import (
     PIXELS_PER_BLOCK,
@@ -141,7 +142,7 @@ def isolated(
         If a value is out of range, or frames, maps and windows do not fit together.
     """
     chosen = settings if settings is not None else IsolationSettings()
-    check_pixel_size(pixel_size_nm)
+    check_length(pixel_size_nm, "pixel size")
     camera, width_px = camera_and_width(frames, noise, sigma_px)
     spots = fit_spots(
         frames,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from deepstorm.arrays import AnyArray, BoolArray
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.config import Settings
-from deepstorm.errors import InputError
+from deepstorm.evaluation.checks import check_length
+from deepstorm.localization.bounds import check_width
 from deepstorm.localization.noise import CameraNoise
 from deepstorm.localization.spots import Spots, check_frames, fit_spots, without_duplicates
 from deepstorm.localization.width import MOST_FRAMES, estimate_sigma_px
@@ -92,7 +92,7 @@ def localize_frames(
     """
     chosen = settings if settings is not None else LocalizationSettings()
     camera, width_px = camera_and_width(frames, noise, sigma_px)
-    check_pixel_size(pixel_size_nm)
+    check_length(pixel_size_nm, "pixel size")
     spots = fit_spots(
         frames,
         camera,
@@ -118,25 +118,14 @@ def camera_and_width(
     """
     camera = noise if noise is not None else CameraNoise()
     check_frames(frames, camera)
-    if sigma_px is not None and not (np.isfinite(sigma_px) and sigma_px > 0):
-        raise InputError(f"the PSF's sigma is {sigma_px} camera pixels; give a number above 0")
+    if sigma_px is not None:
+        check_width(sigma_px)
     if noise is not None:
         return camera, sigma_px or estimate_sigma_px(frames, camera).value
     calibration = calibrate_frames(frames[:: max(len(frames) // MOST_FRAMES, 1)])
     camera = CameraNoise.from_calibration(calibration)
     guess_px = calibration.sigma_px.value
     return camera, sigma_px or estimate_sigma_px(frames, camera, guess_px).value
-
-
-def check_pixel_size(pixel_size_nm: float) -> None:
-    """Refuse a size that no pixel has.
-
-    Parameters
-    ----------
-    pixel_size_nm : float
-    """
-    if not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise InputError(f"the pixel size is {pixel_size_nm} nm; give a number above 0")
 
 
 def _acceptable(

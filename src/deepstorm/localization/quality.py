@@ -9,7 +9,7 @@ from scipy.special import gammaincc
 
 from deepstorm.arrays import BoolArray, Float64Array, IntArray
 from deepstorm.localization.spot_model import BACKGROUND, SIGMA, elongation_slopes
-from deepstorm.localization.windows import Windows
+from deepstorm.localization.windows import SpotWindows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Quality:
 
 
 def judge(
-    windows: Windows,
+    windows: SpotWindows,
     parameters: Float64Array,
     expected: Float64Array,
     fitted: int,
@@ -63,7 +63,7 @@ def judge(
 
     Parameters
     ----------
-    windows : Windows
+    windows : SpotWindows
     parameters : ndarray, shape (n, 5)
     expected : ndarray, shape (n, pixel)
         Fitted light with that of the read noise, in effective photons.
@@ -92,7 +92,7 @@ def judge(
 
 
 def _elongation(
-    parameters: Float64Array, windows: Windows, expected: Float64Array, deviation: Float64Array
+    parameters: Float64Array, windows: SpotWindows, expected: Float64Array, deviation: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
     """Return the elongation by one step of Fisher scoring from the round spot.
 

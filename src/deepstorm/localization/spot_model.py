@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import erf
 
 from deepstorm.arrays import Float64Array
+from deepstorm.simulation.psf import integrated_gaussian
 
 # Columns of the table of parameters.
 X, Y, PHOTONS, BACKGROUND, SIGMA = range(5)
@@ -59,8 +59,7 @@ def profile(position_px: Float64Array, sigma_px: Float64Array, width: int) -> Pr
 
 def light_profile(position_px: Float64Array, sigma_px: Float64Array, width: int) -> Float64Array:
     """Return the light of :func:`profile` alone, shape (n, pixel)."""
-    edges = (np.arange(width + 1) - position_px[:, None]) / (np.sqrt(2) * sigma_px[:, None])
-    return np.diff(0.5 * erf(edges), axis=1)
+    return integrated_gaussian(position_px, sigma_px, np.zeros(1, np.int64), width)
 
 
 def expected_light(parameters: Float64Array, width: int) -> Float64Array:

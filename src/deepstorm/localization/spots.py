@@ -14,7 +14,7 @@ from deepstorm.localization.fitting import Fits, fit_windows
 from deepstorm.localization.noise import CameraNoise
 from deepstorm.localization.quality import Quality
 from deepstorm.localization.spot_model import BACKGROUND, PHOTONS, SIGMA, X, Y
-from deepstorm.localization.windows import Windows, cut_windows
+from deepstorm.localization.windows import SpotWindows, cut_windows
 from deepstorm.structures import Localizations
 
 # Frames are handled in blocks of so many pixels.
@@ -183,7 +183,7 @@ def _points(spots: Spots, frame_height: float) -> Float64Array:
 
 
 def _spots(
-    peaks: Peaks, windows: Windows, fits: Fits, first_frame: int, excess: float, reach_px: int
+    peaks: Peaks, windows: SpotWindows, fits: Fits, first_frame: int, excess: float, reach_px: int
 ) -> Spots:
     found, errors = fits.parameters, fits.errors
     middle = reach_px + 0.5

@@ -13,7 +13,7 @@ from deepstorm.localization.noise import CameraNoise
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class SpotWindows:
     """Light of n windows; the variance of ``light`` is its mean, ``own_light`` included.
 
     Parameters
@@ -41,9 +41,9 @@ class Windows:
     def __len__(self) -> int:
         return len(self.light)
 
-    def select(self, keep: BoolArray | IntArray) -> Windows:
+    def select(self, keep: BoolArray | IntArray) -> SpotWindows:
         """Return some of the windows."""
-        return Windows(
+        return SpotWindows(
             self.light[keep],
             self.own_light[keep],
             self.first_row[keep],
@@ -54,7 +54,9 @@ class Windows:
         )
 
 
-def cut_windows(photons: Float64Array, peaks: Peaks, noise: CameraNoise, reach_px: int) -> Windows:
+def cut_windows(
+    photons: Float64Array, peaks: Peaks, noise: CameraNoise, reach_px: int
+) -> SpotWindows:
     """Cut the surroundings of peaks; near the border the window is moved inwards.
 
     Parameters
@@ -84,7 +86,7 @@ def cut_windows(photons: Float64Array, peaks: Peaks, noise: CameraNoise, reach_p
     columns = first_column[:, None, None] + np.arange(width)
     own = noise.own_light((height, breadth))[rows, columns]
     light = photons[peaks.frame[:, None, None], rows, columns] / noise.excess_factor + own
-    return Windows(
+    return SpotWindows(
         light.reshape(len(peaks), width**2),
         own.reshape(len(peaks), width**2),
         first_row,

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from deepstorm.config import Settings
-
-if TYPE_CHECKING:
-    from deepstorm.models.deepstorm import DeepStormNetwork
-    from deepstorm.models.native import NativeNetwork
-    from deepstorm.models.refinement import Refiner
 
 # Half side of the square over which a refiner averages the level of an image.
 LEVEL_REACH_PX = 20
@@ -49,12 +44,6 @@ class NativeNetworkSettings(Settings):
         """Values in memory at once per camera pixel, what is made of a prediction included."""
         return 2 * self.width + 2 * self.deep_width + 12 * self.upsampling**2
 
-    def build(self) -> NativeNetwork:
-        """Return a new network with fresh weights."""
-        from deepstorm.models.native import NativeNetwork
-
-        return NativeNetwork(self)
-
 
 class DeepStormNetworkSettings(Settings):
     """The paper's network has no free parameter but the enlargement of its input.
@@ -89,12 +78,6 @@ class DeepStormNetworkSettings(Settings):
         """Values in memory at once per camera pixel, what is made of a prediction included."""
         return 64 * self.upsampling**2
 
-    def build(self) -> DeepStormNetwork:
-        """Return a new network with fresh weights."""
-        from deepstorm.models.deepstorm import DeepStormNetwork
-
-        return DeepStormNetwork(self)
-
 
 class RefinementSettings(Settings):
     """Shape of a :class:`~deepstorm.models.refinement.Refiner`.
@@ -120,12 +103,6 @@ class RefinementSettings(Settings):
         """Super-resolution pixels around a tile that its image depends on."""
         convolved = 28  # by convolutions, and where pooling begins
         return -(-(LEVEL_REACH_PX + convolved + 2 * self.reach_px) // self.divisor) * self.divisor
-
-    def build(self) -> Refiner:
-        """Return a new refiner with fresh weights."""
-        from deepstorm.models.refinement import Refiner
-
-        return Refiner(self)
 
 
 NetworkSettings = Annotated[

@@ -12,34 +12,13 @@ from safetensors.torch import save_file
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.models.architectures import NetworkSettings
-from deepstorm.models.deepstorm import DeepStormNetwork
-from deepstorm.models.native import NativeNetwork
-from deepstorm.models.network_file import (
-    HEADER_KEY,
-    NetworkCard,
-    check_channels,
-    file_checksum,
-    opened,
-    read_card,
-)
-
-__all__ = [
-    "HEADER_KEY",
-    "Network",
-    "NetworkCard",
-    "NetworkSettings",
-    "check_channels",
-    "file_checksum",
-    "load_network",
-    "save_network",
-    "with_refiner_of",
-]
+from deepstorm.models.building import build
+from deepstorm.models.card import HEADER_KEY, NetworkCard, opened, read_card
+from deepstorm.models.network import Network
+from deepstorm.models.refinement import Refiner
 
 # What safetensors calls the types that networks have.
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-
-Network = NativeNetwork | DeepStormNetwork
 
 
 def save_network(
@@ -90,47 +69,12 @@ def load_network(path: PathLike) -> tuple[Network, NetworkCard]:
     return network.eval(), card
 
 
-def with_refiner_of(path: PathLike, source: PathLike) -> tuple[Network, NetworkCard]:
-    """Read a network, and give it the refiner of the one that it was fine-tuned from.
-
-    A refiner has learnt what the sums of its own network look like. Those of a network that began
-    with the same weights are alike, so that it goes on being of use; the card says under
-    ``training``, ``refiner_of``, whose it was.
-
-    Parameters
-    ----------
-    path : path-like
-        The fine-tuned network.
-    source : path-like
-        The network that it started from.
-
-    Returns
-    -------
-    network, card
-        Those of ``path`` as they are if it has a refiner, the source has none, or the two differ in
-        architecture.
-
-    Raises
-    ------
-    InputError
-        As :func:`load_network`.
-    """
-    network, card = load_network(path)
-    donor, donor_card = load_network(source)
-    refinement = donor_card.refinement
-    if card.refinement is not None or refinement is None or donor_card.network != card.network:
-        return network, card
-    network.refiner = donor.refiner
-    record = card.training | {"refiner_of": donor_card.name}
-    return network, card.model_copy(update={"refinement": refinement, "training": record})
-
-
 def _empty_network(card: NetworkCard) -> Network:
     """Build the architecture without memory for weights."""
     with torch.device("meta"):
-        network = card.network.build()
+        network = build(card.network)
         if card.refinement is not None:
-            network.refiner = card.refinement.build()
+            network.refiner = Refiner(card.refinement)
     return network
 
 

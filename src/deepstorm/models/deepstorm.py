@@ -9,9 +9,7 @@ from torch.nn import functional
 
 from deepstorm.models.architectures import DeepStormNetworkSettings
 from deepstorm.models.layers import folded_kernel
-from deepstorm.models.refinement import Refiner
-
-__all__ = ["SPIKE_HEIGHT", "DeepStormNetwork", "DeepStormNetworkSettings"]
+from deepstorm.models.network import Network
 
 ENCODER_CHANNELS = (32, 64, 128)
 CENTRE_CHANNELS = 512
@@ -46,7 +44,7 @@ class EnlargingConvolution(Convolution):
         return rectifier(normalization(enlarged))  # type: ignore[no-any-return]
 
 
-class DeepStormNetwork(nn.Module):
+class DeepStormNetwork(Network):
     """Encoder and decoder on the enlarged frame; 1,366,208 parameters.
 
     Takes scaled frames (batch, 1, y, x) and returns (batch, 1, y · upsampling, x · upsampling):
@@ -58,14 +56,8 @@ class DeepStormNetwork(nn.Module):
     settings : DeepStormNetworkSettings
     """
 
-    channels = DeepStormNetworkSettings.channels
-
     def __init__(self, settings: DeepStormNetworkSettings) -> None:
-        super().__init__()
-        self.upsampling = settings.upsampling
-        self.divisor = settings.divisor
-        self.halo_px = settings.halo_px
-        self.refiner: Refiner | None = None
+        super().__init__(settings)
         channels = (1, *ENCODER_CHANNELS, CENTRE_CHANNELS, *DECODER_CHANNELS)
         self.layers = nn.ModuleList(
             (Convolution if index <= len(ENCODER_CHANNELS) else EnlargingConvolution)(*pair)

@@ -40,10 +40,10 @@ def find_device(name: str = "auto") -> torch.device:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "cuda" and not cuda:
         raise InputError(
-            "no CUDA device is available to PyTorch; use --device cpu or install a CUDA build"
+            "no CUDA device is available to PyTorch; use `device='cpu'` or install a CUDA build"
         )
     if name == "mps" and not mps:
-        raise InputError("no Apple GPU (MPS) is available to PyTorch; use --device cpu")
+        raise InputError("no Apple GPU (MPS) is available to PyTorch; use `device='cpu'`")
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if cuda else "mps" if mps else "cpu")

@@ -13,12 +13,10 @@ from torch.nn import functional
 
 from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.layers import convolutions, draw_for_relu, joined
-from deepstorm.models.refinement import Refiner
-
-__all__ = ["NativeNetwork", "NativeNetworkSettings"]
+from deepstorm.models.network import Network
 
 
-class NativeNetwork(nn.Module):
+class NativeNetwork(Network):
     """U-Net over three resolutions with a sub-pixel head.
 
     Takes scaled frames (batch, channel, y, x), whose sides are multiples of ``divisor``, and
@@ -30,15 +28,9 @@ class NativeNetwork(nn.Module):
     settings : NativeNetworkSettings
     """
 
-    divisor = NativeNetworkSettings.divisor
-    halo_px = NativeNetworkSettings.halo_px
-
     def __init__(self, settings: NativeNetworkSettings) -> None:
-        super().__init__()
+        super().__init__(settings)
         width, deep = settings.width, settings.deep_width
-        self.upsampling = settings.upsampling
-        self.channels = settings.channels
-        self.refiner: Refiner | None = None
         self.encode_full = convolutions(settings.channels, width, width)
         self.encode_half = convolutions(width, deep, deep)
         self.quarter = convolutions(deep, deep, deep)

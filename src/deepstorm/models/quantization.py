@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from deepstorm.errors import InputError
-
-if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
+from deepstorm.models.network import Network
 
 # The functions that convolve, and the axis of their kernels along which outputs lie.
 OUTPUT_AXIS: dict[Any, int] = {torch.conv2d: 0, torch.conv_transpose2d: 1}

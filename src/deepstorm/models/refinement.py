@@ -15,8 +15,6 @@ from torch.nn import functional
 from deepstorm.models.architectures import LEVEL_REACH_PX, RefinementSettings
 from deepstorm.models.layers import box_mean, convolutions, draw_for_relu, joined
 
-__all__ = ["SUMS", "RefinementSettings", "Refiner"]
-
 # What sums over a movie enter, in this order: posterior, gathered posterior, squared posterior.
 SUMS = 3
 # Added to the level of an image.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
-from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.trained_network import TrainedNetwork
 
 DEFAULT_NETWORK = "native"
 SUFFIX = ".safetensors"
@@ -23,7 +24,7 @@ def embedded_networks() -> dict[str, Path]:
 
 def embedded_cards() -> dict[str, NetworkCard]:
     """Return the cards of the embedded networks, by name."""
-    return {name: NetworkFile(path).card for name, path in embedded_networks().items()}
+    return {name: TrainedNetwork.open(path).card for name, path in embedded_networks().items()}
 
 
 def find_network(name_or_path: PathLike = DEFAULT_NETWORK) -> Path:
@@ -43,3 +44,14 @@ def find_network(name_or_path: PathLike = DEFAULT_NETWORK) -> Path:
             f"embedded networks ({names})"
         )
     return path
+
+
+def open_network(name_or_path: PathLike = DEFAULT_NETWORK) -> TrainedNetwork:
+    """Open an embedded network, or one's own; its weights are not read yet.
+
+    Raises
+    ------
+    InputError
+        As :func:`find_network`, and if the file is not one of a network.
+    """
+    return TrainedNetwork.open(find_network(name_or_path))

@@ -57,7 +57,7 @@ def sample_psf() -> PupilPsf:
 
 
 @dataclass(frozen=True)
-class Movie:
+class MovieWithTruth:
     """Frames and their true emitters.
 
     Parameters
@@ -86,24 +86,24 @@ def conditions(psf: AnyPsf, **changes: Any) -> SimulationSettings:
     )
 
 
-def exposed(settings: SimulationSettings, seed: list[int]) -> Movie:
+def exposed(settings: SimulationSettings, seed: list[int]) -> MovieWithTruth:
     """Simulate a movie."""
     movie = simulate_movie(settings, np.random.default_rng(seed))
-    return Movie(np.concatenate(list(movie.frames())), movie.truth)
+    return MovieWithTruth(np.concatenate(list(movie.frames())), movie.truth)
 
 
 def sparse_movie(seed: list[int], frames: int = SPARSE_FRAMES) -> SparseFrames:
-    """Return sparse frames as ``train --sparse`` sees them: calibrated and localized, no truth."""
+    """Return sparse frames as ``fine-tune`` sees them: calibrated and localized, no truth."""
     settings = conditions(sample_psf(), frames=frames, density_per_um2=DENSITY_PER_UM2 / SUMMED)
     return sparse_frames(exposed(settings, seed).frames, PIXEL_NM)
 
 
-def dense_movie(seed: int, frames: int) -> Movie:
+def dense_movie(seed: int, frames: int) -> MovieWithTruth:
     """Return dense frames of the same microscope, exposed at once."""
     return exposed(conditions(sample_psf(), frames=frames), [seed, 1])
 
 
-def composite_movie(seed: int, frames: int) -> Movie:
+def composite_movie(seed: int, frames: int) -> MovieWithTruth:
     """Return composites of other sparse frames, with localized positions, as the paper's test."""
     examples = CompositeExamples(
         region_px=REGION_PX, pixel_size_nm=PIXEL_NM, summed=SUMMED, batch_size=BATCH
@@ -112,14 +112,16 @@ def composite_movie(seed: int, frames: int) -> Movie:
     return as_movie(source, frames, stream=0)
 
 
-def as_movie(source: CompositeSource, frames: int, stream: int, first_batch: int = 0) -> Movie:
+def as_movie(
+    source: CompositeSource, frames: int, stream: int, first_batch: int = 0
+) -> MovieWithTruth:
     """Return composites as frames with emitters in the middle of their image pixels."""
     steps = range(first_batch, first_batch + math.ceil(frames / source.examples.batch_size))
     made = [each for step in steps for each in source.composites(step, stream)][:frames]
     pixel_nm = source.material.pixel_size_nm
     tables = [_table(each, k, pixel_nm / source.upsampling) for k, each in enumerate(made)]
     counts = np.stack([each.counts for each in made])
-    return Movie(counts, Localizations.concatenate(tables), pixel_nm)
+    return MovieWithTruth(counts, Localizations.concatenate(tables), pixel_nm)
 
 
 def _table(composite: Composite, frame: int, pixel_nm: float) -> Localizations:

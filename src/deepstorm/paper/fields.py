@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from deepstorm.arrays import AnyArray
-from deepstorm.paper.drawing import ImagePanel, Panel, cropped, drawn
+from deepstorm.paper.drawing import cropped, outlined, pictured
 from deepstorm.paper.findings import Picture
 from deepstorm.paper.methods import Imaged
 from deepstorm.paper.movies import PIXEL_NM, Specimen
+from deepstorm.reports.panels import Curve, ImagePanel
 
 COLUMNS = 4
 
@@ -36,24 +39,25 @@ def field_pictures(
     line_nm : optional
         Ends of a line to draw into the field.
     """
-    panels: list[Panel] = [
-        ImagePanel(
-            title, image, pixel_nm, specimen.regions, line_nm=line_nm, colormap=_colormap(pixel_nm)
-        )
-        for title, image, pixel_nm in shown
-    ]
-    whole = Picture("overview", caption, drawn(panels, COLUMNS))
+    panels = []
+    for title, image, pixel_nm in shown:
+        curves = [outlined(region, pixel_nm) for region in specimen.regions]
+        if line_nm is not None:
+            x, y = np.transpose(line_nm) / pixel_nm
+            curves.append(Curve(x, y, colour="yellow"))
+        panels.append(ImagePanel(title, image, pixel_nm, _colormap(pixel_nm), curves=tuple(curves)))
+    whole = pictured("overview", caption, panels, COLUMNS)
     return whole, *(_magnified(shown, specimen, index) for index in range(len(specimen.regions)))
 
 
 def _magnified(shown: Shown, specimen: Specimen, index: int) -> Picture:
     region = specimen.regions[index]
-    panels: list[Panel] = [
-        ImagePanel(title, cropped(image, pixel_nm, region), pixel_nm, colormap=_colormap(pixel_nm))
+    panels = [
+        ImagePanel(title, cropped(image, pixel_nm, region), pixel_nm, _colormap(pixel_nm))
         for title, image, pixel_nm in shown
     ]
     caption = f"Region {index + 1} of those outlined above."
-    return Picture(f"region{index + 1}", caption, drawn(panels, COLUMNS))
+    return pictured(f"region{index + 1}", caption, panels, COLUMNS)
 
 
 def _colormap(pixel_nm: float) -> str:

@@ -9,9 +9,10 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.config import Settings
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import Box, ImagePanel, cropped, drawn
-from deepstorm.paper.findings import Finding, Picture, Row, Table
+from deepstorm.paper.drawing import Box, cropped, crosses, pictured
+from deepstorm.paper.findings import Finding, Row, Table
 from deepstorm.paper.movies import PIXEL_NM, simulated
+from deepstorm.reports.panels import ImagePanel
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.structures import Localizations, Reconstruction
@@ -80,13 +81,15 @@ class Figure2:
                     f"{short_name(network)}, truth as crosses",
                     cropped(_prediction(alone), alone.pixel_size_nm, chosen.shown_nm),
                     alone.pixel_size_nm,
-                    crosses_nm=_places(first, chosen.shown_nm),
+                    curves=(crosses(_places(first, chosen.shown_nm), alone.pixel_size_nm),),
                 )
             )
-        picture = Picture(
+        picture = pictured(
             "frame",
             "A simulated frame and its prediction on a grid of 12.5 nm; crosses: true emitters.",
-            drawn(panels, 3, width_inch=4.0),
+            panels,
+            3,
+            width_inch=4.0,
         )
         note = (
             f"{chosen.frames} frames, {chosen.density_per_um2:g} emitters/µm², 2250 photons, 50 "

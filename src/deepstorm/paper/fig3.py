@@ -11,9 +11,9 @@ from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.evaluation.line_pairs import RAYLEIGH_DIP, smallest_resolved_nm
-from deepstorm.evaluation.precision import at_the_bound
+from deepstorm.localization.bounds import at_the_bound
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import CurvePanel, ImagePanel, Line, Panel, drawn
+from deepstorm.paper.drawing import pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.movies import simulated
 from deepstorm.paper.stripes import (
@@ -27,6 +27,7 @@ from deepstorm.paper.stripes import (
     stripe_image,
     stripe_settings,
 )
+from deepstorm.reports.panels import Curve, CurvePanel, ImagePanel, Panel
 from deepstorm.simulation.scenes import StripeScene
 from deepstorm.structures import Localizations, histogram_image
 
@@ -237,11 +238,11 @@ def _curves(
     over_signal: list[Condition],
 ) -> Picture:
     """Draw the resolved distance over density and over signal."""
-    panels: list[Panel] = []
+    panels = []
     axes = ((over_density, 0, "density [/µm²]"), (over_signal, 1, "signal [photons]"))
     for conditions, index, label in axes:
         lines = [
-            Line(
+            Curve(
                 [condition[index] for condition in conditions],
                 [resolved[source, kind, condition].value for condition in conditions],
                 f"{source}, {kind}",
@@ -251,16 +252,17 @@ def _curves(
         ]
         if index == 0:
             lines.append(
-                Line(list(PUBLISHED_NM), list(PUBLISHED_NM.values()), "paper, image", "k*")
+                Curve(list(PUBLISHED_NM), list(PUBLISHED_NM.values()), "paper, image", "*", "black")
             )
         ticks = tuple(condition[index] for condition in conditions)
         title = "smallest resolved distance"
-        panels.append(CurvePanel(title, label, "distance [nm]", tuple(lines), index == 1, ticks))
+        scale = "x" if index == 1 else ""
+        panels.append(CurvePanel(title, label, "distance [nm]", tuple(lines), scale, ticks))
     caption = (
         "Smallest resolved distance of two lines over the density of emitters and over their "
         "signal; where a point is missing, not even the largest tested distance is resolved."
     )
-    return Picture("resolution", caption, drawn(panels, 2, width_inch=5.0))
+    return pictured("resolution", caption, panels, 2, width_inch=5.0)
 
 
 def _stripes(context: Context, chosen: Figure3Settings) -> Picture:
@@ -293,7 +295,7 @@ def _stripes(context: Context, chosen: Figure3Settings) -> Picture:
         ]
     lines = ", ".join(f"{separation:g}" for separation in SHOWN_SEPARATIONS_NM)
     caption = f"Pairs of lines {lines} nm apart, from top to bottom, and the sums along them."
-    return Picture("stripes", caption, drawn(panels, 4 + len(context.networks)))
+    return pictured("stripes", caption, panels, 4 + len(context.networks))
 
 
 def _profiles(images: dict[str, Float32Array]) -> CurvePanel:
@@ -301,5 +303,5 @@ def _profiles(images: dict[str, Float32Array]) -> CurvePanel:
     for name, image in images.items():
         sums = image.sum(axis=1, dtype=np.float64)
         y_nm = (np.arange(len(sums)) + 0.5) * PIXEL_NM / 8
-        lines.append(Line(y_nm.tolist(), (sums / sums.max()).tolist(), name, "-"))
+        lines.append(Curve(y_nm, sums / sums.max(), name))
     return CurvePanel("sum along the lines", "y [nm]", "of the highest", tuple(lines))

@@ -9,7 +9,7 @@ from deepstorm.arrays import Int64Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import blurred_nmse, registered_nmse
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import ImagePanel, Panel, cropped, drawn, merged
+from deepstorm.paper.drawing import cropped, merged, outlined, pictured
 from deepstorm.paper.fields import Shown, field_pictures, title_of
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.lines import SIDE_NM, line_positions, width_nm
@@ -24,6 +24,7 @@ from deepstorm.paper.movies import (
     simulated,
     simulated_microtubules,
 )
+from deepstorm.reports.panels import ImagePanel
 from deepstorm.simulation.scenes import TableScene
 from deepstorm.structures import Localizations, histogram_image
 
@@ -199,7 +200,7 @@ def _with_truth(images: list[Imaged], specimen: Specimen) -> Shown:
 
 def _merges(images: list[Imaged], specimen: Specimen) -> Picture:
     """Draw the paper's Fig. 5."""
-    panels: list[Panel] = []
+    panels: list[ImagePanel] = []
     region = specimen.regions[0]
     for imaged in images:
         if imaged.method in (DECONVOLUTION, FIT):
@@ -208,8 +209,8 @@ def _merges(images: list[Imaged], specimen: Specimen) -> Picture:
         both = merged(truth, imaged.image)
         title = title_of(imaged, specimen)
         panels += [
-            ImagePanel(title, both, FINE_NM, (region,)),
+            ImagePanel(title, both, FINE_NM, curves=(outlined(region, FINE_NM),)),
             ImagePanel("", cropped(both, FINE_NM, region), FINE_NM),
         ]
     caption = "Truth in red, reconstruction in green, yellow where they agree (Fig. 5)."
-    return Picture("merged", caption, drawn(panels, 4))
+    return pictured("merged", caption, panels, 4)

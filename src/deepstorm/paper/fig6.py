@@ -9,11 +9,12 @@ from deepstorm.config import Settings
 from deepstorm.errors import InputError
 from deepstorm.evaluation.resolution import fwhm_nm, line_profile
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import CurvePanel, Line, drawn
+from deepstorm.paper.drawing import pictured
 from deepstorm.paper.fields import Shown, field_pictures, title_of
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.methods import CEL0, FINE, Imaged, all_methods
 from deepstorm.paper.movies import FIG6_SOURCES, PIXEL_NM, Specimen, real_microtubules
+from deepstorm.reports.panels import Curve, CurvePanel
 
 FINE_NM = PIXEL_NM / FINE
 # Over which the profile is averaged, along the filament.
@@ -113,7 +114,7 @@ def _profiles(profiles: dict[str, Profile]) -> Picture:
     for name, (distance_nm, intensity) in profiles.items():
         height = intensity - intensity.min()
         scaled = height / max(float(height.max()), 1e-12)
-        style = "k-" if name == WIDEFIELD else "-"
-        lines.append(Line(distance_nm.tolist(), scaled.tolist(), name, style))
+        colour = "black" if name == WIDEFIELD else None
+        lines.append(Curve(distance_nm, scaled, name, colour=colour))
     panel = CurvePanel("across the filament", "distance [nm]", "of the highest", tuple(lines))
-    return Picture("profile", "Profiles along the yellow line.", drawn([panel], 1, width_inch=6.0))
+    return pictured("profile", "Profiles along the yellow line.", [panel], 1, width_inch=6.0)

@@ -10,20 +10,22 @@ import numpy as np
 from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.detection import DetectionRates
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.zoo import find_network
 from deepstorm.paper.context import Context
 from deepstorm.paper.dot_sample import (
     PIXEL_NM,
     UPSAMPLING,
-    Movie,
+    MovieWithTruth,
     composite_movie,
     dense_movie,
     sparse_movie,
 )
-from deepstorm.paper.drawing import ImagePanel, Panel, drawn
+from deepstorm.paper.drawing import crosses, pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.two_networks import Effort, predict, rates, train
+from deepstorm.reports.panels import ImagePanel
+from deepstorm.structures import Instrument
 
 # By the kind of training: emitters found and false positives in percent, as printed.
 PRINTED = {"composites": (96.0, 1.6), "simulation": (88.0, 8.7)}
@@ -77,41 +79,53 @@ class Figure7:
         chosen = self.settings(context.quick)
         scores: Scores = {}
         pictures: list[Picture] = []
-        for seed in range(chosen.seeds):
-            expected = _measure(context, chosen, seed, scores)
-            if seed == 0:
-                pictures.append(_picture(*expected))
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(chosen.seeds):
+                expected = measure_sample(context, chosen, seed, Path(folder), scores)
+                if seed == 0:
+                    pictures.append(frames_picture(*expected))
         # A network that has hardly been trained says nothing about the paper's claim.
         figures = {} if context.quick else _figures(scores)
-        return Finding((_table(scores, chosen),), tuple(pictures), figures)
+        return Finding((rates_table(scores, chosen),), tuple(pictures), figures)
 
 
 Expected = dict[str, Float32Array]
 
 
-def _measure(
-    context: Context, chosen: Figure7Settings, seed: int, scores: Scores
-) -> tuple[Movie, Expected]:
-    """Return the dense movie of one sample and what each network expects in its first frame."""
+def measure_sample(
+    context: Context, chosen: Figure7Settings, seed: int, folder: Path, scores: Scores
+) -> tuple[MovieWithTruth, Expected]:
+    """Return the dense movie of one sample and what each network expects in its first frame.
+
+    Trainings are in the folder, and go on there where they were interrupted.
+    """
     sparse = sparse_movie([seed, 0], chosen.sparse_frames)
     movies = {
         COMPOSITES: composite_movie(seed, chosen.composites),
         DENSE: dense_movie(seed, chosen.dense_frames),
     }
+    networks = {UNTRAINED: find_network(context.ours)}
+    for kind, name in NAMES.items():
+        context.say(f"fig7: sample {seed}, trained on {name}")
+        networks[name] = train(kind, sparse, chosen.effort(), seed, folder / f"{kind}-{seed}")
+    return movies[DENSE], score(networks, movies, sparse.instrument, scores)
+
+
+def score(
+    networks: dict[str, Path],
+    movies: dict[str, MovieWithTruth],
+    instrument: Instrument,
+    scores: Scores,
+) -> Expected:
+    """Add scores on movies; return what each network expects in the last one's first frame."""
     first: Expected = {}
-    with tempfile.TemporaryDirectory() as folder:
-        networks = {UNTRAINED: find_network(context.ours)}
-        for kind, name in NAMES.items():
-            context.say(f"fig7: sample {seed}, trained on {name}")
-            home = Path(folder) / kind
-            networks[name] = train(kind, sparse, chosen.effort(), seed, home)
-        for test, movie in movies.items():
-            for name, network in networks.items():
-                first[name], found = predict(network, movie, sparse.instrument)
-                for radius_nm in RADII_NM:
-                    own = scores.setdefault((test, name, radius_nm), [])
-                    own.append(rates(found, movie, radius_nm))
-    return movies[DENSE], first
+    for test, movie in movies.items():
+        for name, network in networks.items():
+            first[name], found = predict(network, movie, instrument)
+            for radius_nm in RADII_NM:
+                own = scores.setdefault((test, name, radius_nm), [])
+                own.append(rates(found, movie, radius_nm))
+    return first
 
 
 def _percent(scores: list[DetectionRates], name: str) -> Measured:
@@ -119,7 +133,8 @@ def _percent(scores: list[DetectionRates], name: str) -> Measured:
     return Measured.of([None if value is None else 100 * value for value in values])
 
 
-def _table(scores: Scores, chosen: Figure7Settings) -> Table:
+def rates_table(scores: Scores, chosen: Figure7Settings) -> Table:
+    """Return means over the samples, with standard deviations."""
     printed = {NAMES[kind]: figures for kind, figures in PRINTED.items()}
     rows: list[Row] = []
     for (test, name, radius_nm), own in scores.items():
@@ -164,23 +179,23 @@ def _figures(scores: Scores) -> dict[str, Measured]:
     return figures
 
 
-def _picture(movie: Movie, expected: Expected) -> Picture:
+def frames_picture(movie: MovieWithTruth, expected: Expected) -> Picture:
     """Draw a corner of the first frame, and what both networks expect there."""
     true = movie.truth.select(movie.truth.frame == 0)
     size_nm = SHOWN_PX * PIXEL_NM
     here = true.select((true.x_nm < size_nm) & (true.y_nm < size_nm))
     places = np.stack([here.x_nm, here.y_nm], axis=1)
     corner = movie.frames[0, :SHOWN_PX, :SHOWN_PX]
-    panels: list[Panel] = [ImagePanel("dense frame", corner, PIXEL_NM, colormap="gray")]
-    side = SHOWN_PX * UPSAMPLING
+    panels = [ImagePanel("dense frame", corner, PIXEL_NM, colormap="gray")]
+    side, fine_nm = SHOWN_PX * UPSAMPLING, PIXEL_NM / UPSAMPLING
     panels += [
         ImagePanel(
             name if name == UNTRAINED else f"trained on {name}",
             image[:side, :side],
-            PIXEL_NM / UPSAMPLING,
-            crosses_nm=places,
+            fine_nm,
+            curves=(crosses(places, fine_nm),),
         )
         for name, image in expected.items()
     ]
     caption = "A dense frame and what each network makes of it; crosses: true emitters."
-    return Picture("frames", caption, drawn(panels, 4, width_inch=4.0))
+    return pictured("frames", caption, panels, 4, width_inch=4.0)

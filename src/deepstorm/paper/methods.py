@@ -89,16 +89,16 @@ def _localizer(method: str, frames: Counts, pixel_nm: float) -> Callable[[Counts
     """Return what localizes; it is told what the whole movie says of its camera and optics."""
     from deepstorm.baselines.cel0 import Cel0
     from deepstorm.baselines.falcon import Falcon
-    from deepstorm.baselines.imaging import Acquisition
+    from deepstorm.baselines.imaging import ImagingConditions
     from deepstorm.localization.localize import localize_frames
     from deepstorm.localization.noise import CameraNoise
 
     measured = calibrate(frames, pixel_size_nm=pixel_nm)
-    acquisition = Acquisition.from_calibration(measured, pixel_nm)
+    conditions = ImagingConditions.from_calibration(measured, pixel_nm)
     if method == CEL0:
-        return Cel0(acquisition).localize
+        return Cel0(conditions).localize
     if method == FALCON:
-        return Falcon(acquisition).localize
+        return Falcon(conditions).localize
     noise = CameraNoise.from_calibration(measured)
     sigma_px = measured.sigma_px.value
     return lambda some: localize_frames(some, pixel_nm, noise, sigma_px=sigma_px)
@@ -106,13 +106,15 @@ def _localizer(method: str, frames: Counts, pixel_nm: float) -> Callable[[Counts
 
 def by_deconvolution(frames: Counts, pixel_nm: float, iterations: int) -> Imaged:
     """Deconvolve the mean frame, which uses no blinking at all."""
-    from deepstorm.baselines.imaging import Acquisition
+    from deepstorm.baselines.imaging import ImagingConditions
     from deepstorm.baselines.richardson_lucy import RichardsonLucySettings, deconvolve_mean
 
-    acquisition = Acquisition.from_calibration(calibrate(frames, pixel_size_nm=pixel_nm), pixel_nm)
+    conditions = ImagingConditions.from_calibration(
+        calibrate(frames, pixel_size_nm=pixel_nm), pixel_nm
+    )
     began = time.perf_counter()
     image = deconvolve_mean(
-        frames, acquisition, RichardsonLucySettings(upsampling=FINE, iterations=iterations)
+        frames, conditions, RichardsonLucySettings(upsampling=FINE, iterations=iterations)
     )
     seconds = time.perf_counter() - began
     return Imaged(DECONVOLUTION, image, spread_frames(len(frames), None), seconds)

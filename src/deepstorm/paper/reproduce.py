@@ -8,16 +8,18 @@ from pathlib import Path
 
 from deepstorm.api.reconstruct import package_versions
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import file_checksum
-from deepstorm.models.zoo import find_network
+from deepstorm.files import file_checksum
+from deepstorm.models.zoo import open_network
 from deepstorm.paper.claims import compared
 from deepstorm.paper.context import Context, Part
 from deepstorm.paper.findings import Finding
-from deepstorm.paper.page import Section, write_page
+from deepstorm.paper.page import section
 from deepstorm.paper.registry import PARTS
 from deepstorm.paper.store import Key, Store
+from deepstorm.reports.pages import write_page
 
 PAGE = "index.html"
+PAGE_TITLE = "Deep-STORM: the paper and this package"
 CLAIMS = "claims"
 CLAIMS_TITLE = "Every claim of the paper"
 
@@ -93,7 +95,7 @@ def made_with(part: Part, context: Context) -> Key:
     key: Key = {
         "settings": part.settings(context.quick).model_dump(mode="json"),
         "quick": context.quick,
-        "networks": {name: file_checksum(find_network(name)) for name in context.networks},
+        "networks": {name: open_network(name).checksum for name in context.networks},
         "original": str(context.original) if context.original is not None else None,
         "data": {name: file_checksum(path) for name, path in files.items() if path is not None},
         "versions": package_versions(),
@@ -111,11 +113,11 @@ def _gathered(store: Store, context: Context) -> dict[str, Finding]:
     quick = any(key["quick"] for key, _ in there.values())
     about = {"quick": quick, "parts": sorted(there), "versions": package_versions()}
     store.write(CLAIMS, about, findings[CLAIMS])
-    sections = [Section(CLAIMS_TITLE, findings[CLAIMS], about)]
+    sections = [section(CLAIMS_TITLE, findings[CLAIMS], about)]
     sections += [
-        Section(part.title, there[part.name][1], there[part.name][0])
+        section(part.title, there[part.name][1], there[part.name][0])
         for part in PARTS
         if part.name in there
     ]
-    write_page(store.folder / PAGE, sections)
+    write_page(store.folder / PAGE, PAGE_TITLE, sections, overwrite=True)
     return findings

@@ -11,10 +11,9 @@ from deepstorm.api.reconstruct import reconstruct
 from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.models.network_file import NetworkFile
-from deepstorm.models.zoo import find_network
+from deepstorm.models.zoo import open_network
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import CurvePanel, Line, drawn
+from deepstorm.paper.drawing import pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.movies import (
     MICROTUBULES,
@@ -23,6 +22,7 @@ from deepstorm.paper.movies import (
     like_the_papers_movie,
     simulated,
 )
+from deepstorm.reports.panels import Curve, CurvePanel
 from deepstorm.structures import Localizations, histogram_image
 
 # Light farther from every true emitter of the movie than this is false.
@@ -148,7 +148,7 @@ def _mean(scores: list[Score], name: str) -> Measured:
 def _trained_table(context: Context) -> Table:
     rows: list[Row] = []
     for network in context.networks:
-        validity = NetworkFile(find_network(network)).card.validity
+        validity = open_network(network).card.validity
         row: Row = {"network": short_name(network)}
         row.update((name, f"{low:.3g} to {high:.3g}") for name, (low, high) in validity.items())
         rows.append(row)
@@ -220,15 +220,18 @@ def _curves(scores: Scores, conditions: list[Condition]) -> Picture:
             "density [/µm²]",
             title,
             tuple(
-                Line(
-                    densities, [_mean(scores[network, c], name).value for c in conditions], network
+                Curve(
+                    densities,
+                    [_mean(scores[network, c], name).value for c in conditions],
+                    network,
+                    "-o",
                 )
                 for network in dict.fromkeys(name for name, _ in scores)
             ),
         )
         for name, title in names.items()
     ]
-    return Picture("density", "One network each over all densities.", drawn(panels, 3))
+    return pictured("density", "One network each over all densities.", panels, 3)
 
 
 def _figures(scores: Scores, conditions: list[Condition], network: str) -> dict[str, Measured]:

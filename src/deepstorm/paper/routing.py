@@ -10,10 +10,11 @@ from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.paper.context import Context, short_name
-from deepstorm.paper.drawing import ImagePanel, drawn
+from deepstorm.paper.drawing import pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.movies import MICROTUBULES, PIXEL_NM, like_the_papers_movie, simulated
 from deepstorm.reconstruction.windows import Windows
+from deepstorm.reports.panels import ImagePanel
 from deepstorm.structures import Localizations, histogram_image
 
 ORACLE = "the better one in each part"
@@ -131,4 +132,4 @@ def _picture(images: dict[str, Float32Array], exact: Float32Array) -> Picture:
     fine_nm = PIXEL_NM / 8
     panels = [ImagePanel("truth", exact.sum(axis=0), fine_nm)]
     panels += [ImagePanel(name, parts.sum(axis=0), fine_nm) for name, parts in images.items()]
-    return Picture("movie", "The whole movie.", drawn(panels, 4))
+    return pictured("movie", "The whole movie.", panels, 4)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from deepstorm.config import Settings
 from deepstorm.models.architectures import DeepStormNetworkSettings
+from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.devices import DeviceName, find_device
 from deepstorm.paper.context import Context, short_name
 from deepstorm.paper.findings import Finding, Measured, Row, Table
@@ -255,5 +256,5 @@ def _figures(timings: list[Timing], ours: str) -> dict[str, Measured]:
 
 def _million_parameters() -> float:
     """Count what is trained in the paper's network."""
-    network = DeepStormNetworkSettings().build()
+    network = DeepStormNetwork(DeepStormNetworkSettings())
     return sum(weights.numel() for weights in network.parameters()) / 1e6

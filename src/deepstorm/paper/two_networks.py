@@ -13,16 +13,16 @@ import torch
 from deepstorm.api.train import train as run
 from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.detection import DetectionRates, detection_rates
-from deepstorm.models.checkpoint import load_network
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import FittedScaling, PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.paper.dot_sample import (
     BATCH,
     PIXEL_NM,
     PIXEL_SR_NM,
     REGION_PX,
     UPSAMPLING,
-    Movie,
+    MovieWithTruth,
     conditions,
     exposed,
 )
@@ -104,7 +104,7 @@ class PlainSource:
         sample = np.concatenate([self._movie([self.seed, 4, k]).frames for k in range(8)])
         return self.scaling.fit(sample, self.instrument)
 
-    def _movie(self, seed: list[int]) -> Movie:
+    def _movie(self, seed: list[int]) -> MovieWithTruth:
         psf = GaussianPsf(sigma_nm=self.instrument.sigma_px * PIXEL_NM, relative_spread=0.03)
         sides = {"height_px": REGION_PX, "width_px": REGION_PX}
         return exposed(conditions(psf, frames=BATCH, **sides), seed)
@@ -149,14 +149,15 @@ def train(
         ),
     )
     source = source_of(kind, sparse, seed)
-    return run(settings, folder, device=effort.device, on_step=on_step, source=source)
+    return run(settings, folder, device=effort.device, on_step=on_step, source=source).path
 
 
 def predict(
-    network: Path, movie: Movie, instrument: Instrument
+    network: Path, movie: MovieWithTruth, instrument: Instrument
 ) -> tuple[Float32Array, Localizations]:
     """Return what is expected per super-resolution pixel of the first frame, and all peaks."""
-    module, card = load_network(network)
+    trained = TrainedNetwork.open(network)
+    module, card = trained.load(), trained.card
     fitted = card.scaling.fit(movie.frames, instrument)
     pixel_nm = movie.pixel_size_nm / card.network.upsampling
 
@@ -171,7 +172,7 @@ def predict(
     return expected(0)[0], Localizations.concatenate(peaks)
 
 
-def rates(found: Localizations, movie: Movie, radius_nm: float) -> DetectionRates:
+def rates(found: Localizations, movie: MovieWithTruth, radius_nm: float) -> DetectionRates:
     """Score the peaks away from the border."""
     size_nm = movie.pixel_size_nm
     border_nm = BORDER_PX * size_nm

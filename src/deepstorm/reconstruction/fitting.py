@@ -11,7 +11,7 @@ from deepstorm.arrays import AnyArray, Float32Array
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.faults import HotPixels
 from deepstorm.calibration.inspection import inspect_frames
-from deepstorm.models.network_file import NetworkCard
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import FittedScaling
 from deepstorm.reconstruction.emitters.photometry import measure_light
 from deepstorm.reconstruction.suitability import Findings, judge

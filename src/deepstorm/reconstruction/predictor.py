@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstorm.arrays import Float32Array, FloatArray
 from deepstorm.errors import InputError
 from deepstorm.models.devices import DeviceName
-from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.choice import EngineName, choose_engine
 from deepstorm.reconstruction.refining import refine
 from deepstorm.reconstruction.sums import MovieSums, TilePrediction
 from deepstorm.reconstruction.tiling import Span, tiles
-
-if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
 
 Piece = tuple[Span, Span]
 
@@ -37,8 +33,7 @@ class Predictor:
 
     Parameters
     ----------
-    network : Network or NetworkFile
-    card : NetworkCard
+    network : TrainedNetwork
     device, engine : str
         See :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     upsampling : int, optional
@@ -53,12 +48,12 @@ class Predictor:
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         device: DeviceName = "auto",
         upsampling: int | None = None,
         engine: EngineName = "auto",
     ) -> None:
+        card = network.card
         fine = card.network.upsampling
         self.upsampling = upsampling if upsampling is not None else fine
         if self.upsampling < 1 or fine % self.upsampling:
@@ -71,12 +66,17 @@ class Predictor:
         self._refinement = card.refinement
         margin_px = math.ceil(max(card.rendering.margin_px, PeakSettings().context_px) / fine)
         self._halo = self._network.halo_px + self._whole(margin_px)
-        self.engine = choose_engine(network, card, device, engine)
+        self.engine = choose_engine(network, device, engine)
 
     @property
     def fine_upsampling(self) -> int:
         """Super-resolution pixels per camera pixel of the network, in which sums are kept."""
         return self._network.upsampling
+
+    @property
+    def channels(self) -> int:
+        """Channels of a scaled frame that the network takes."""
+        return self._network.channels
 
     def pieces(self, height: int, width: int) -> list[Piece]:
         """Divide a field of camera pixels into pieces whose sums fit in memory, with their halos.

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.calibration.sampling import Frames, sample_frames
 from deepstorm.models.devices import DeviceName
-from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.engines.choice import EngineName
-from deepstorm.reconstruction.fitting import FittedMovie, fit_movie
+from deepstorm.reconstruction.finishing import finish
+from deepstorm.reconstruction.fitting import fit_movie
+from deepstorm.reconstruction.job import Job
+from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.predictor import Predictor
-from deepstorm.reconstruction.run import LocalizationSink, Progress, Run, WindowSink
-from deepstorm.reconstruction.streaming import Frames, sample_frames
 from deepstorm.reconstruction.windows import Windows
-from deepstorm.structures import Calibration, Reconstruction
+from deepstorm.reconstruction.work import Part, Standing, Update, Worker, edges
+from deepstorm.structures import Reconstruction
 
-if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
+_READY: dict[tuple[str, str, int, str], Reconstructor] = {}
 
 
 class Reconstructor:
     """A network ready to turn movies into images.
 
+    A reconstruction is planned (:meth:`plan`), worked on in parts that can be anywhere
+    (:meth:`work`), whose results add up, and finished (:meth:`finish`). :meth:`updates` does the
+    work step by step, :meth:`reconstruct` all of it.
+
     Parameters
     ----------
-    network : Network or NetworkFile
-    card : NetworkCard
+    network : TrainedNetwork
     device, engine : str
         See :func:`~deepstorm.reconstruction.engines.choice.choose_engine`.
     upsampling : int, optional
@@ -46,33 +51,46 @@ class Reconstructor:
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         device: DeviceName = "auto",
         upsampling: int | None = None,
         engine: EngineName = "auto",
     ) -> None:
-        self.card = card
-        self._predictor = Predictor(network, card, device, upsampling, engine)
+        self._network = network
+        self._device = device
+        self._engine = engine
+        self._predictor = Predictor(network, device, upsampling, engine)
+
+    @classmethod
+    def of(cls, job: Job) -> Reconstructor:
+        """Return one for a job; a process keeps the network of its latest job."""
+        key = (job.network.checksum, job.device, job.upsampling, job.engine)
+        if key not in _READY:
+            _READY.clear()
+            _READY[key] = cls(job.network, job.device, job.upsampling, job.engine)
+        return _READY[key]
 
     @property
     def upsampling(self) -> int:
         """Super-resolution pixels per camera pixel."""
         return self._predictor.upsampling
 
-    def reconstruct(
+    @property
+    def engine_name(self) -> str:
+        """What runs the network, and in which precision."""
+        return self._predictor.engine.name
+
+    def plan(
         self,
         movie: Frames,
         pixel_size_nm: float,
         *,
         known: KnownValues | None = None,
         windows: Windows | None = None,
-        on_calibration: Callable[[Calibration], None] = lambda calibration: None,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
-        on_localizations: LocalizationSink | None = None,
-        on_window: WindowSink = lambda image: None,
-    ) -> Reconstruction:
-        """Reconstruct a movie in one pass; a field too large for that, in one pass per piece.
+        localize: bool = False,
+        among: int | None = None,
+    ) -> Job:
+        """Calibrate a movie by frames spread over it, and decide all that decides the numbers.
 
         Parameters
         ----------
@@ -84,52 +102,115 @@ class Reconstructor:
             have detected photons, otherwise effective ones.
         windows : Windows, optional
             Of which frames images are wanted, besides that of the whole movie.
-        on_calibration : callable
-            Called once, before the first block, with what was measured.
-        on_progress : callable
-            Called after each block of frames.
-        on_localizations : callable, optional
-            Called with the localizations of each block, in the order of frames; none are sought
-            where it is absent.
-        on_window : callable
-            Called with the image of each window, float32 of shape (y, x), in the order of time.
-
-        Returns
-        -------
-        Reconstruction
-            Without localizations and windows: those went to ``on_localizations`` and ``on_window``.
-            The record holds ``warnings`` and ``notes``, sentences on how the movie suits the
-            network.
+        localize : bool
+            Whether localizations are sought.
+        among : int, optional
+            Calibrate by the first so many frames alone, as where a movie is still being recorded.
 
         Raises
         ------
         InputError
-            If the movie is shorter than a window, or its field too large for windows.
+            If the movie is shorter than a window.
         """
-        began = time.perf_counter()
-        fitted = self._fit(movie, replace(known or KnownValues(), pixel_size_nm=pixel_size_nm))
-        on_calibration(fitted.calibration)
-        run = Run(self._predictor, movie, fitted, pixel_size_nm, on_progress)
-        run.complete(on_localizations, windows, on_window)
-        return Reconstruction(
-            image=run.image,
-            posterior=run.posterior,
-            pixel_size_nm=pixel_size_nm / self.upsampling,
-            widefield=(run.light / movie.shape[0]).astype(np.float32),
-            record={
-                "frames": movie.shape[0],
-                "expected_emitters": run.emitters,
-                "hot_pixels": int(fitted.faulty.mask.sum()),
-                "photons": fitted.kind_of_photons,
-                "warnings": list(fitted.findings.warnings),
-                "notes": list(fitted.findings.notes),
-                "engine": self._predictor.engine.name,
-                "reconstruction_s": time.perf_counter() - began,
-            },
+        if windows is not None:
+            windows.starts(movie.shape[0])
+        given = replace(known or KnownValues(), pixel_size_nm=pixel_size_nm)
+        sample = sample_frames(movie, among).frames
+        calibration = calibrate_frames(sample, known=given)
+        return Job(
+            network=self._network,
+            fitted=fit_movie(sample, calibration, given, self._network.card, self.upsampling),
+            shape=movie.shape,
+            pixel_size_nm=pixel_size_nm,
+            upsampling=self.upsampling,
+            localize=localize,
+            windows=windows,
+            device=self._device,
+            engine=self._engine,
         )
 
-    def _fit(self, movie: Frames, known: KnownValues) -> FittedMovie:
-        """Calibrate a movie by frames spread over it, and fit the network's scaling to them."""
-        sample = sample_frames(movie)
-        calibration = calibrate_frames(sample, known=known)
-        return fit_movie(sample, calibration, known, self.card, self.upsampling)
+    def beginning(self, job: Job, folder: Path | None = None) -> Standing:
+        """Return where a reconstruction stands before its first frame.
+
+        Parameters
+        ----------
+        job : Job
+        folder : Path, optional
+            Where sums that are too large for memory are kept; a temporary folder by default.
+
+        Raises
+        ------
+        InputError
+            If the field is too large for windows.
+        """
+        return Worker(job, self._predictor).beginning(folder)
+
+    def updates(
+        self, job: Job, movie: Frames, standing: Standing | None = None
+    ) -> Generator[Update]:
+        """Work on all frames of a movie that are not done yet, step by step.
+
+        Parameters
+        ----------
+        job : Job
+        movie : Frames
+        standing : Standing, optional
+            Where to go on from; it grows. The beginning by default.
+
+        Yields
+        ------
+        Update
+            After each block of frames, or piece of it. Whoever stops iterating has cancelled the
+            work: neither threads nor files are left.
+
+        Raises
+        ------
+        InputError
+            If the field is too large for windows.
+        """
+        worker = Worker(job, self._predictor)
+        standing = worker.beginning() if standing is None else standing
+        for start, stop in standing.partial.missing(job.shape[0]):
+            yield from worker.updates(movie, Part(start, stop), standing)
+
+    def work(self, job: Job, movie: Frames, part: Part) -> Partial:
+        """Return what a part of a movie comes to.
+
+        Raises
+        ------
+        InputError
+            If the part does not begin and end with blocks (:meth:`edges`).
+        """
+        worker = Worker(job, self._predictor)
+        standing = worker.beginning()
+        for _ in worker.updates(movie, part, standing):
+            pass
+        return standing.partial
+
+    def edges(self, job: Job) -> list[int]:
+        """Return the frames at which parts may begin and end."""
+        return edges(job, self._predictor)
+
+    def finish(self, job: Job, partial: Partial) -> Reconstruction:
+        """Make the image of what some or all frames come to; see :func:`finish`."""
+        return finish(job, partial, self._predictor)
+
+    def reconstruct(
+        self,
+        movie: Frames,
+        pixel_size_nm: float,
+        *,
+        known: KnownValues | None = None,
+        windows: Windows | None = None,
+        localize: bool = False,
+    ) -> Reconstruction:
+        """Do the whole of it, in memory; the arguments are those of :meth:`plan`."""
+        began = time.perf_counter()
+        job = self.plan(movie, pixel_size_nm, known=known, windows=windows, localize=localize)
+        standing, images = self.beginning(job), []
+        for update in self.updates(job, movie, standing):
+            if update.window is not None:
+                images.append(update.window)
+        result = self.finish(job, standing.partial)
+        record = result.record | {"reconstruction_s": time.perf_counter() - began}
+        return replace(result, time_lapse=np.stack(images) if images else None, record=record)

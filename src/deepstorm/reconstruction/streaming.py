@@ -6,63 +6,37 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
-
-from deepstorm.arrays import AnyArray
-from deepstorm.calibration.faults import FEW_FRAMES
+from itertools import pairwise
+from typing import Any, TypeVar
 
 # Frames are read in blocks whose predictions take about this many values: small enough that their
 # memory is used again and again, which is a fifth faster than new memory for each block.
 VALUES_PER_BLOCK = 2**22
-# Scaling and hot pixels are found from about this many pixels, spread over the movie.
-SAMPLE_VALUES = 2**24
-SAMPLE_FRAMES = 200
 
 Item = TypeVar("Item")
 
 
-class Frames(Protocol):
-    """What a reconstruction asks of a movie."""
+def block_edges(
+    shape: tuple[int, int, int], upsampling: int, every: int | None = None
+) -> list[int]:
+    """Return where the blocks of a movie begin, and where the last one ends.
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Size (frame, y, x)."""
-
-    def read(self, start: int, stop: int) -> AnyArray:
-        """Return frames, shape (n, y, x)."""
-
-
-def sample_frames(movie: Frames) -> AnyArray:
-    """Return frames spread evenly over a movie, few enough to fit in memory."""
-    total, height, width = movie.shape
-    count = min(total, SAMPLE_FRAMES, max(SAMPLE_VALUES // (height * width), FEW_FRAMES))
-    chosen = np.linspace(0, total - 1, count).round().astype(int)
-    return np.concatenate([movie.read(int(index), int(index) + 1) for index in chosen])
-
-
-def blocks(
-    movie: Frames, upsampling: int, every: int | None = None
-) -> Iterator[tuple[int, AnyArray]]:
-    """Yield (first frame, frames) over a whole movie, few enough that predictions fit in memory.
+    They have so few frames that predictions fit in memory.
 
     Parameters
     ----------
-    movie : Frames
+    shape : (int, int, int)
+        Of the movie, (frame, y, x).
     upsampling : int
         Super-resolution pixels per camera pixel.
     every : int, optional
         A block ends at each multiple of this number of frames, whatever its size.
     """
-    total, height, width = movie.shape
+    total, height, width = shape
     most = max(VALUES_PER_BLOCK // (height * width * upsampling**2), 1)
-    start = 0
-    while start < total:
-        to_edge = total if every is None else every - start % every
-        stop = min(start + min(most, to_edge), total)
-        yield start, movie.read(start, stop)
-        start = stop
+    sections = [*range(0, total, every or total), total]
+    starts = [start for section in pairwise(sections) for start in range(*section, most)]
+    return [*starts, total]
 
 
 def ahead(items: Iterable[Item]) -> Generator[Item]:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from deepstorm.calibration.inspection import Conditions
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM
+from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.structures import Calibration, Estimate
 
 CERTAIN = 2.0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -63,6 +62,14 @@ class MovieSums:
         self.gathered += other.gathered
         self.squared += other.squared
 
+    def arrays(self) -> dict[str, Float64Array]:
+        """Return the sums by name."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def copy(self) -> MovieSums:
+        """Return sums that do not change with these."""
+        return MovieSums(**{name: part.copy() for name, part in self.arrays().items()})
+
     def stacked(self) -> Float32Array:
         """Return the sums in the order that a refiner takes, shape (3, y, x)."""
         return np.stack([self.posterior, self.gathered, self.squared]).astype(np.float32)
@@ -72,30 +79,28 @@ class MovieSums:
 class SlidingSums:
     """Sums over the window that is being filled.
 
-    Predictions come in the order of frames, no block of them from more than one part.
+    Predictions come in the order of frames, no block of them from more than one segment.
 
     Parameters
     ----------
     windows : Windows
     shape : (int, int)
         Super-resolution pixels (y, x).
+    segments : dict of int to MovieSums
+        Sums over the segments of frames that the window is made of, by their number.
     """
 
     windows: Windows
     shape: tuple[int, int]
-    _parts: deque[MovieSums] = field(init=False)
-    _latest: int = field(init=False, default=-1)
-
-    def __post_init__(self) -> None:
-        self._parts = deque(maxlen=self.windows.parts)
+    segments: dict[int, MovieSums] = field(default_factory=dict)
 
     def add(self, tile: TilePrediction) -> None:
         """Add the core of some frames' tile."""
-        part = tile.first_frame // self.windows.part_frames
-        if part != self._latest:
-            self._parts.append(MovieSums.zeros(*self.shape))
-            self._latest = part
-        self._parts[-1].add(tile)
+        number = tile.first_frame // self.windows.part_frames
+        if number not in self.segments:
+            self.segments.pop(number - self.windows.parts, None)
+            self.segments[number] = MovieSums.zeros(*self.shape)
+        self.segments[number].add(tile)
 
     def ends_at(self, frames: int) -> bool:
         """Return whether a window ends after so many frames."""
@@ -105,8 +110,8 @@ class SlidingSums:
     def whole(self) -> MovieSums:
         """Return the sums over the frames of the last window."""
         window = MovieSums.zeros(*self.shape)
-        for part in self._parts:
-            window.include(part)
+        for segment in self.segments.values():
+            window.include(segment)
         return window
 
 

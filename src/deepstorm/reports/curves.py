@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepstorm.files import written_whole
+from deepstorm.reports.panels import Curve, CurvePanel, panels_figure, write_figure
 from deepstorm.training.course.folder import CURVES_NAME
 from deepstorm.training.course.loss_log import read_losses
 
@@ -22,32 +22,26 @@ def draw_losses(folder: Path) -> Path:
         If the file may not be written.
     """
     path = folder / CURVES_NAME
-    with written_whole(path, overwrite=True) as partial:
-        loss_figure(folder).savefig(partial, dpi=110)
+    write_figure(path, loss_figure(folder), overwrite=True)
     return path
 
 
 def loss_figure(folder: Path) -> Figure:
     """Return the losses over the steps, the best validation marked, and the rate below."""
-    from matplotlib.figure import Figure
-
     rows = read_losses(folder)
     steps = [row[0] for row in rows]
-    figure = Figure(figsize=(7.0, 4.4), layout="constrained")
-    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     style = "o-" if len(rows) == 1 else "-"  # a single point makes no line
-    losses.plot(steps, [row[1] for row in rows], style, label="training", color="tab:grey")
-    losses.plot(steps, [row[2] for row in rows], style, label="validation", color="tab:blue")
+    losses = [
+        Curve(steps, [row[1] for row in rows], "training", style, "tab:grey"),
+        Curve(steps, [row[2] for row in rows], "validation", style, "tab:blue"),
+    ]
     if rows:
         best = min(rows, key=lambda row: row[2])
-        losses.plot(best[0], best[2], "*", label=f"best: {best[2]:.4g}", color="tab:red")
-    losses.set_ylabel("loss")
-    if rows and all(min(row[1:3]) > 0 for row in rows):
-        losses.set_yscale("log")
-        losses.yaxis.set_major_formatter("{x:.3g}")
-        losses.yaxis.set_minor_formatter("{x:.3g}")
-    losses.legend()
-    rates.plot(steps, [row[3] for row in rows], style, color="tab:green")
-    rates.set_ylabel("rate")
-    rates.set_xlabel("steps")
-    return figure
+        losses.append(Curve([best[0]], [best[2]], f"best: {best[2]:.4g}", "D", "tab:red"))
+    is_positive = all(min(row[1:3]) > 0 for row in rows)
+    rates = Curve(steps, [row[3] for row in rows], "", style, "tab:green")
+    panels = [
+        CurvePanel("", "", "loss", tuple(losses), "y" if is_positive else "", (), 0.46),
+        CurvePanel("", "steps", "rate", (rates,), relative_height=0.17),
+    ]
+    return panels_figure(panels, 1, width_inch=7.0, share_x=True)

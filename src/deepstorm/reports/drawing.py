@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, PathLike, RgbArray
+from deepstorm.arrays import AnyArray, RgbArray
 from deepstorm.errors import InputError
-from deepstorm.files import written_whole
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from PIL import Image, ImageDraw, ImageFont
 
 
 _GAMMA = 0.7
 """Below 1, so that a thin filament is seen beside a bright crossing of several."""
 _BAR_FRACTION = 0.2
-_PANELS_PER_ROW = 3
-_LONGEST_IMAGE_PX = 1024
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -108,21 +101,23 @@ def font(height: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), height)
 
 
-def draw_scale_bar(picture: Image.Image, nm_per_pixel: float) -> None:
+def draw_scale_bar(picture: Image.Image, nm_per_pixel: float, least_text_px: int = 12) -> None:
     """Burn a scale bar with its label into the lower right corner of a picture.
 
     Parameters
     ----------
     picture : PIL image
-        RGB; changed in place.
+        RGB, or RGBA; changed in place.
     nm_per_pixel : float
         Size in the specimen of one pixel of the picture.
+    least_text_px : int
+        Height of the label, which is the larger the larger the picture.
     """
     from PIL import ImageDraw
 
     length_nm = round_length_nm(picture.width * nm_per_pixel)
     bar = max(1, round(length_nm / nm_per_pixel))
-    text_height = max(12, round(min(picture.size) / 24))
+    text_height = max(least_text_px, round(min(picture.size) / 24))
     thickness = max(2, text_height // 4)
     right = picture.width - text_height
     bottom = picture.height - text_height
@@ -155,103 +150,3 @@ def titled(picture: Image.Image, title: str, text_height: int) -> Image.Image:
         title = title[:-2].rstrip() + "…"
     ImageDraw.Draw(whole).text((picture.width / 2, band / 2), title, _WHITE, letters, anchor="mm")
     return whole
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Points of a diagram, or a line through them.
-
-    Parameters
-    ----------
-    x, y : ndarray, shape (n,)
-    label : str
-        For the legend; none where empty.
-    is_line : bool
-        Whether the points are joined rather than marked.
-    """
-
-    x: AnyArray
-    y: AnyArray
-    label: str
-    is_line: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A diagram of curves, or an image with its colours explained.
-
-    Parameters
-    ----------
-    title, x_label, y_label : str
-    curves : tuple of Curve
-    is_logarithmic : bool
-        Whether y is.
-    image : ndarray, shape (y, x), optional
-        Drawn in place of curves.
-    unit : str
-        Of the image's values.
-    field : tuple of int, optional
-        Size (y, x) of what the image shows, in the unit of its axes; its own pixels where absent.
-    marks : ndarray, shape (n, 2), optional
-        Places (x, y) on the image, from the outer corner of its first pixel.
-    """
-
-    title: str
-    x_label: str = ""
-    y_label: str = ""
-    curves: tuple[Curve, ...] = ()
-    is_logarithmic: bool = False
-    image: AnyArray | None = None
-    unit: str = ""
-    field: tuple[int, int] | None = None
-    marks: AnyArray | None = None
-
-
-def draw_panels(
-    path: PathLike, panels: Sequence[Panel], *, title: str, overwrite: bool = False
-) -> None:
-    """Write a PNG picture of diagrams and images, three in a row.
-
-    Raises
-    ------
-    InputError
-        If the file may not be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = math.ceil(len(panels) / _PANELS_PER_ROW)
-    figure = Figure(figsize=(4.4 * _PANELS_PER_ROW, 3.6 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, parse_math=False)
-    for number, panel in enumerate(panels, start=1):
-        axes = figure.add_subplot(rows, _PANELS_PER_ROW, number)
-        axes.set_title(panel.title, fontsize=10)
-        if panel.image is None:
-            _draw_curves(axes, panel)
-        else:
-            _draw_image(figure, axes, panel, panel.image)
-    with written_whole(path, overwrite=overwrite) as partial:
-        figure.savefig(partial, dpi=110)
-
-
-def _draw_curves(axes: Axes, panel: Panel) -> None:
-    for curve in panel.curves:
-        style = "-" if curve.is_line else "o"
-        axes.plot(curve.x, curve.y, style, markersize=4, label=curve.label)
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    shown = [curve.y for curve in panel.curves]
-    if panel.is_logarithmic and any((y > 0).any() for y in shown):
-        axes.set_yscale("log")
-    if any(curve.label for curve in panel.curves):
-        axes.legend(fontsize=8)
-
-
-def _draw_image(figure: Figure, axes: Axes, panel: Panel, image: AnyArray) -> None:
-    shown, _ = shrunk(image, _LONGEST_IMAGE_PX)
-    height, width = panel.field if panel.field is not None else image.shape
-    drawn = axes.imshow(shown, cmap="viridis", extent=(0, width, height, 0))
-    figure.colorbar(drawn, ax=axes, label=panel.unit, shrink=0.8)
-    if panel.marks is not None and len(panel.marks):
-        axes.plot(panel.marks[:, 0], panel.marks[:, 1], "rs", fillstyle="none", markersize=7)

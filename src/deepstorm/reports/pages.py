@@ -35,7 +35,7 @@ table { border-collapse: collapse; margin: 0.5rem 0; display: block; overflow-x:
 th, td { border-bottom: 1px solid #ddd; padding: 0.2rem 0.8rem 0.2rem 0; text-align: left;
   vertical-align: top; }
 figure { margin: 0.5rem 1rem 0.5rem 0; display: inline-block; }
-figure img { image-rendering: pixelated; } figure svg, img { max-width: 100%; height: auto; }
+figure svg, img { max-width: 100%; height: auto; } img.enlarged { image-rendering: pixelated; }
 figcaption { font-size: 0.85rem; color: #555; }
 """
 
@@ -61,9 +61,20 @@ class Section:
     parts: Sequence[Markup]
 
 
+def subtitle(text: str) -> Markup:
+    """Return a heading below that of the section."""
+    return Markup(f"<h3>{escape(text)}</h3>")
+
+
 def paragraph(text: str) -> Markup:
     """Return a paragraph of plain text."""
     return Markup(f"<p>{escape(text)}</p>")
+
+
+def details(summary: str, text: str) -> Markup:
+    """Return plain text, line by line, that opens when its summary is clicked."""
+    shown = f"<summary>{escape(summary)}</summary><pre>{escape(text)}</pre>"
+    return Markup(f"<details>{shown}</details>")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
@@ -100,6 +111,21 @@ def drawing(figure: Figure, caption: str) -> Markup:
     return _captioned(text[text.index("<svg") :], caption)
 
 
+def png(data: bytes, caption: str, attributes: str = "") -> Markup:
+    """Return a PNG picture within the page.
+
+    Parameters
+    ----------
+    data : bytes
+        Of the file.
+    caption : str
+    attributes : str
+        More of the HTML tag, as it stands there.
+    """
+    source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+    return _captioned(f'<img alt="{escape(caption)}" {attributes} src="{source}">', caption)
+
+
 def picture(image: npt.ArrayLike, caption: str) -> Markup:
     """Return an image in shades of grey, from its darkest value to nearly its brightest.
 
@@ -115,12 +141,10 @@ def picture(image: npt.ArrayLike, caption: str) -> Markup:
     shades = np.clip((values - lowest) / max(highest - lowest, 1e-12), 0, 1) * 255
     buffer = io.BytesIO()
     Image.fromarray(shades.astype(np.uint8)).save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     height, width = values.shape
     scale = max(-(-PICTURE_PX // max(values.shape)), 1)
-    size = f'width="{scale * width}" height="{scale * height}"'
-    source = f"data:image/png;base64,{data}"
-    return _captioned(f'<img alt="{escape(caption)}" {size} src="{source}">', caption)
+    size = f'class="enlarged" width="{scale * width}" height="{scale * height}"'
+    return png(buffer.getvalue(), caption, size)
 
 
 def page(title: str, sections: Iterable[Section]) -> str:

@@ -14,6 +14,7 @@ from deepstorm.io.checking import (
     require_pixel_size,
 )
 from deepstorm.reports.drawing import coloured, draw_scale_bar, shrunk, titled
+from deepstorm.reports.panels import ImagePanel
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,9 +77,8 @@ def _picture(image: AnyArray, colormap: str, size: tuple[int, int]) -> Image.Ima
 
 def comparison_picture(
     path: PathLike,
-    panels: Sequence[tuple[str, AnyArray, float]],
+    panels: Sequence[ImagePanel],
     overwrite: bool = False,
-    colormap: str = "inferno",
 ) -> None:
     """Write a PNG picture of several images of the same field side by side.
 
@@ -86,60 +86,58 @@ def comparison_picture(
     ----------
     path : path-like
         Ending in ``.png``.
-    panels : sequence of (str, ndarray of shape (y, x), float)
-        Title, image and pixel size in nm of each panel, from left to right. Every image is shown
-        at the same size, with its own contrast and a scale bar.
+    panels : sequence of ImagePanel
+        From left to right. Every image is shown at the same size, with its own contrast and a
+        scale bar; curves are left out.
     overwrite : bool
         Whether an existing file may be replaced.
-    colormap : str
-        A name that matplotlib knows.
 
     Raises
     ------
     InputError
-        If there are no panels, an image is not a 2D array of finite numbers, the fields differ by
-        more than a tenth, or the file may not be written.
+        If there are no panels, an image is not a 2D array of finite numbers or has no pixel size,
+        the fields differ by more than a tenth, or the file may not be written.
     """
     _require_png(path)
-    size = _panel_size(panels)
-    text_height = max(14, size[0] // 22)
-    shown = [
-        titled(_panel(image, pixel_size_nm, size, colormap), title, text_height)
-        for title, image, pixel_size_nm in panels
-    ]
+    width, height = _panel_size(panels)
+    text_height = max(14, width // 22)
+    shown = [titled(_panel(panel, (width, height)), panel.title, text_height) for panel in panels]
     with written_whole(path, overwrite=overwrite) as partial:
         _side_by_side(shown).save(partial)
 
 
-def _panel_size(panels: Sequence[tuple[str, AnyArray, float]]) -> tuple[int, int]:
+def _panel_size(panels: Sequence[ImagePanel]) -> tuple[int, int]:
     """Return the width and height of every panel: the finest image's own, within limits."""
     if not panels:
         raise InputError("there are no images to compare")
-    fields: list[tuple[float, float]] = []
-    for title, image, pixel_size_nm in panels:
-        require_image(image, f"the image '{title}'")
-        pixel_nm = require_pixel_size(pixel_size_nm)
-        fields.append((image.shape[1] * pixel_nm, image.shape[0] * pixel_nm))
+    fields = [_field_nm(panel) for panel in panels]
     width_nm, height_nm = fields[0]
-    for (title, _, _), (other_width, other_height) in zip(panels, fields, strict=True):
+    for panel, (other_width, other_height) in zip(panels, fields, strict=True):
         if max(abs(other_width / width_nm - 1), abs(other_height / height_nm - 1)) > _SAME_FIELD:
             raise InputError(
-                f"'{title}' shows {other_width:g} × {other_height:g} nm, the first image "
+                f"'{panel.title}' shows {other_width:g} × {other_height:g} nm, the first image "
                 f"{width_nm:g} × {height_nm:g} nm; images of the same field are compared"
             )
     least, most = _PANEL_PX
-    finest = max(max(image.shape) for _, image, _ in panels)
+    finest = max(max(panel.image.shape) for panel in panels)
     longest = min(max(finest, least), most)
     scale = longest / max(width_nm, height_nm)
     return max(1, round(width_nm * scale)), max(1, round(height_nm * scale))
 
 
-def _panel(
-    image: AnyArray, pixel_size_nm: float, size: tuple[int, int], colormap: str
-) -> Image.Image:
-    averaged, _ = shrunk(image, max(size))
-    picture = _picture(averaged, colormap, size)
-    draw_scale_bar(picture, image.shape[1] * pixel_size_nm / size[0])
+def _field_nm(panel: ImagePanel) -> tuple[float, float]:
+    """Return the width and height of what a panel shows."""
+    require_image(panel.image, f"the image '{panel.title}'")
+    if panel.pixel_size_nm is None:
+        raise InputError(f"the image '{panel.title}' has no pixel size; give it in nm")
+    pixel_nm = require_pixel_size(panel.pixel_size_nm)
+    return panel.image.shape[1] * pixel_nm, panel.image.shape[0] * pixel_nm
+
+
+def _panel(panel: ImagePanel, size: tuple[int, int]) -> Image.Image:
+    averaged, _ = shrunk(panel.image, max(size))
+    picture = _picture(averaged, panel.colormap, size)
+    draw_scale_bar(picture, _field_nm(panel)[0] / size[0])
     return picture
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from deepstorm.arrays import Float32Array
-from deepstorm.config import Settings
+from deepstorm.config import Settings, by_dotted_name
 from deepstorm.reports.curves import loss_figure
 from deepstorm.reports.pages import Markup, Section, drawing, facts, paragraph, picture, write_page
 from deepstorm.training.course.folder import REPORT_NAME
@@ -38,7 +38,7 @@ class ShownExample:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ExampleScores:
     """What the best network so far does on examples that it was not trained on.
 
     Parameters
@@ -85,7 +85,7 @@ def write_report(
     folder: Path,
     settings: Settings,
     standing: Standing,
-    findings: Findings,
+    scored: ExampleScores,
     validity: Mapping[str, tuple[float, float]],
 ) -> Path:
     """Write ``report.html`` into a training's folder; return its path.
@@ -102,9 +102,9 @@ def write_report(
         Section(
             "Losses", [drawing(loss_figure(folder), "Losses and learning rate over the steps")]
         ),
-        *_findings(findings),
+        *_scored(scored),
         Section("Validity", [_validity(validity)]),
-        Section("Settings", [facts(dict(_leaves(settings.model_dump(mode="json"))))]),
+        Section("Settings", [facts(dict(_chosen(settings)))]),
         Section("Made with", [facts(_machine(standing))]),
     ]
     write_page(path, f"Training of {name}", sections, overwrite=True)
@@ -130,11 +130,11 @@ def _standing(folder: Path, standing: Standing) -> Iterator[tuple[str, Any]]:
         yield "best validation loss", f"{best[2]:.4g} at step {best[0]}"
 
 
-def _findings(findings: Findings) -> Iterator[Section]:
-    if findings.scores:
-        yield Section("Scores", [paragraph(findings.note), facts(findings.scores)])
-    if findings.examples:
-        shown = [part for example in findings.examples for part in _pictures(example)]
+def _scored(scored: ExampleScores) -> Iterator[Section]:
+    if scored.scores:
+        yield Section("Scores", [paragraph(scored.note), facts(scored.scores)])
+    if scored.examples:
+        shown = [part for example in scored.examples for part in _pictures(example)]
         yield Section("Held-back examples", shown)
 
 
@@ -168,10 +168,8 @@ def _machine(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _chosen(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield dotted names of settings and their values, as TOML writes them."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield prefix + name, json.dumps(value, ensure_ascii=False)
+    for name, value in by_dotted_name(settings.model_dump(mode="json")):
+        if value is not None:
+            yield name, json.dumps(value, ensure_ascii=False)

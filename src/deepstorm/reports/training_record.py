@@ -14,17 +14,16 @@ from scipy import ndimage
 from deepstorm.arrays import Float32Array
 from deepstorm.evaluation.emitters import score_emitters
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.models.checkpoint import load_network
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM
+from deepstorm.models.card import NOMINAL_PIXEL_NM
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reports.curves import draw_losses
-from deepstorm.reports.training import Findings, ShownExample, Standing, write_report
+from deepstorm.reports.training import ExampleScores, ShownExample, Standing, write_report
 from deepstorm.structures import Localizations
 from deepstorm.training.course.folder import BEST_NAME
-from deepstorm.training.course.loss_log import Progress, check_tensorboard, log_to_tensorboard
+from deepstorm.training.course.loop import Course
+from deepstorm.training.course.loss_log import Validation, check_tensorboard, log_to_tensorboard
 from deepstorm.training.examples.protocol import VALIDATION, Batch, ExampleSource
-from deepstorm.training.network import Trainer
-from deepstorm.training.refiner import RefinementTrainer
 
 # Examples of the first validation batch that are scored, and those of them that are shown.
 SCORED, SHOWN = 16, 3
@@ -39,7 +38,7 @@ class TrainingRecord:
 
     Parameters
     ----------
-    training : Trainer or RefinementTrainer
+    training : Course
     source : ExampleSource, optional
         Where held-back examples come from.
     on_validation : callable
@@ -55,9 +54,9 @@ class TrainingRecord:
 
     def __init__(
         self,
-        training: Trainer | RefinementTrainer,
+        training: Course,
         source: ExampleSource | None,
-        on_validation: Callable[[Progress], None],
+        on_validation: Callable[[Validation], None],
         *,
         tensorboard: bool,
         processes: int = 1,
@@ -72,17 +71,17 @@ class TrainingRecord:
         self._held_back: Batch | None = None
         self._rest_until = -math.inf
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, validation: Validation) -> None:
         """Keep what a validation gave."""
         if self._tensorboard:
-            log_to_tensorboard(self._training.folder, progress)
+            log_to_tensorboard(self._training.folder, validation)
         began = time.monotonic()
         if began >= self._rest_until or self._training.pace.is_over:
             draw_losses(self._training.folder)
             self._write_report()
             ended = time.monotonic()
             self._rest_until = ended + REST * (ended - began)
-        self._on_validation(progress)
+        self._on_validation(validation)
 
     def _write_report(self) -> None:
         training, pace = self._training, self._training.pace
@@ -95,23 +94,25 @@ class TrainingRecord:
             processes=self._processes,
         )
         best = training.folder / BEST_NAME
-        findings, validity = self._findings(best)
-        write_report(training.folder, training.settings, standing, findings, validity)
+        scored, validity = self._scored(best)
+        write_report(training.folder, training.settings, standing, scored, validity)
 
-    def _findings(self, best: Path) -> tuple[Findings, Mapping[str, tuple[float, float]]]:
+    def _scored(self, best: Path) -> tuple[ExampleScores, Mapping[str, tuple[float, float]]]:
         """Score the best network on held-back examples; return that, and what it is valid for."""
-        network, card = load_network(best)
+        trained = TrainedNetwork.open(best)
+        card = trained.card
         if self._source is None:
-            return Findings(), card.validity
+            return ExampleScores(), card.validity
         if self._held_back is None:
             batch = self._source.batch(0, VALIDATION)
             self._held_back = Batch(batch.frames[:SCORED], batch.spikes[:SCORED])
         with torch.no_grad():
+            network = trained.load()
             expected = network.expected_emitters(torch.from_numpy(self._held_back.frames)).numpy()
         return compared(self._held_back, expected, card.network.upsampling), card.validity
 
 
-def compared(batch: Batch, expected: Float32Array, upsampling: int) -> Findings:
+def compared(batch: Batch, expected: Float32Array, upsampling: int) -> ExampleScores:
     """Compare expected with true emitters.
 
     Parameters
@@ -134,7 +135,7 @@ def compared(batch: Batch, expected: Float32Array, upsampling: int) -> Findings:
         "one camera pixel apart. They are known to an image pixel, and drawn as spots of "
         f"{SPOT_PX:g} camera pixels."
     )
-    return Findings(
+    return ExampleScores(
         examples=[
             ShownExample(frames[0], prediction[0], shown[0])
             for frames, prediction, shown in zip(

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, PrivateAttr
 
-from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.simulation.sampled_psf import SampledPsf
-from deepstorm.structures import Localizations
+from deepstorm.simulation.sampled_psf import ImagedPsf, SampledPsf
 
 
-class MeasuredPsf(Settings):
+class MeasuredPsf(ImagedPsf, Settings):
     """The image of an emitter as it was measured, or computed by another program.
 
     The image is the light before camera pixels integrate it, in pixels finer than a camera's; the
@@ -60,11 +57,6 @@ class MeasuredPsf(Settings):
         return self._image is not None
 
     @property
-    def sigma_nm(self) -> float:
-        """Standard deviation of the Gaussian that is most like the core."""
-        return self.sampled().sigma_nm
-
-    @property
     def reach_nm(self) -> float:
         """Half of the image's longer side."""
         return self.sampled().reach_nm
@@ -73,19 +65,6 @@ class MeasuredPsf(Settings):
         """Raise ValueError if the image, once read, covers too many camera pixels."""
         if self._image is not None:
             self._image.check(pixel_size_nm)
-
-    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
-        """Draw the column ``z_nm``; ``sigma_nm`` is that of the focus for all."""
-        columns = {"sigma_nm": np.full(n, self.sigma_nm)}
-        if self.z_spread_nm > 0:
-            columns["z_nm"] = rng.normal(0.0, self.z_spread_nm, n)
-        return columns
-
-    def image(
-        self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> Float64Array:
-        """Image emitters; see :meth:`deepstorm.simulation.psf.Psf.image`."""
-        return self.sampled().image(emitters, pixel_size_nm, shape)
 
     def sampled(self) -> SampledPsf:
         """Return the image.

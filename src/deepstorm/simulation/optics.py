@@ -6,16 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from deepstorm.config import Settings
-from deepstorm.simulation.measured import MeasuredPsf
-from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.pupil import PupilPsf
+from deepstorm.config import OneOf
+from deepstorm.simulation.psf import Psf
 
-KINDS: dict[str, type[Settings]] = {
-    "gaussian": GaussianPsf,
-    "pupil": PupilPsf,
-    "measured": MeasuredPsf,
-}
+PSFS = (
+    "deepstorm.simulation.psf:GaussianPsf",
+    "deepstorm.simulation.pupil:PupilPsf",
+    "deepstorm.simulation.measured:MeasuredPsf",
+)
+_ONE_OF = OneOf(*PSFS)
 
 
 def _of_kind(values: Any) -> Any:
@@ -25,10 +24,11 @@ def _of_kind(values: Any) -> Any:
     """
     if not isinstance(values, dict):
         return values
+    kinds = _ONE_OF.by_kind()
     kind = values.get("kind", "gaussian")
-    if kind not in KINDS:
-        raise ValueError(f"the kind {kind!r} of PSF is not known; choose one of {list(KINDS)}")
-    return KINDS[kind].model_validate(values)
+    if kind not in list(kinds):
+        raise ValueError(f"the kind {kind!r} of PSF is not known; choose one of {list(kinds)}")
+    return kinds[kind].model_validate(values)
 
 
-AnyPsf = Annotated[GaussianPsf | PupilPsf | MeasuredPsf, BeforeValidator(_of_kind)]
+AnyPsf = Annotated[Psf, _ONE_OF, BeforeValidator(_of_kind)]

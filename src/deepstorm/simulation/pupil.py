@@ -12,8 +12,7 @@ from scipy import fft
 
 from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
-from deepstorm.simulation.sampled_psf import CENTRING_ROUNDS, SampledPsf, core_offset
-from deepstorm.structures import Localizations
+from deepstorm.simulation.sampled_psf import CENTRING_ROUNDS, ImagedPsf, SampledPsf, core_offset
 
 # Fine pixels per λ/NA; the intensity has no detail finer than 2 of them.
 FINE_PX_PER_UNIT = 10
@@ -38,7 +37,7 @@ def _at_most(limit: float) -> AfterValidator:
     return AfterValidator(check)
 
 
-class PupilPsf(Settings):
+class PupilPsf(ImagedPsf, Settings):
     """Scalar diffraction through the pupil of an objective with aberrations.
 
     The amplitude is even over the pupil, whose phase is a sum of Zernike polynomials in Noll's
@@ -112,27 +111,9 @@ class PupilPsf(Settings):
         unblurred_nm = max(REACH_UNITS * self.unit_nm + cone_nm, halo_nm)
         return float(unblurred_nm + 2 * self.blur_nm)
 
-    @property
-    def sigma_nm(self) -> float:
-        """Standard deviation of the Gaussian most like the core, at the nominal defocus."""
-        return self.sampled().sigma_nm
-
     def check(self, pixel_size_nm: float) -> None:
         """Raise ValueError if the image covers too many camera pixels."""
         self.sampled().check(pixel_size_nm)
-
-    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
-        """Draw the column ``z_nm``; ``sigma_nm`` is that at the nominal defocus for all."""
-        columns = {"sigma_nm": np.full(n, self.sigma_nm)}
-        if self.z_spread_nm > 0:
-            columns["z_nm"] = rng.normal(0.0, self.z_spread_nm, n)
-        return columns
-
-    def image(
-        self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> Float64Array:
-        """Image emitters; see :meth:`deepstorm.simulation.psf.Psf.image`."""
-        return self.sampled().image(emitters, pixel_size_nm, shape)
 
     def sampled(self) -> SampledPsf:
         """Return the image of one emitter in fine pixels, computed once for the same settings."""

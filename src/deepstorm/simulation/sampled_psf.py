@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -282,3 +282,32 @@ def _gaussian_width(psf: SampledPsf) -> float:
     limits = (np.log(0.5), np.log(max(image.shape) / 2))
     best = minimize_scalar(misfit, bounds=limits, method="bounded")
     return float(np.exp(best.x)) * psf.pixel_size_nm
+
+
+class ImagedPsf:
+    """What optics share whose settings lead to a :class:`SampledPsf`."""
+
+    if TYPE_CHECKING:  # a field of the settings, in the place that they give it
+        z_spread_nm: float
+
+    def sampled(self) -> SampledPsf:
+        """Return the image of one emitter."""
+        raise NotImplementedError
+
+    @property
+    def sigma_nm(self) -> float:
+        """Standard deviation of the Gaussian most like the core, in the nominal focus."""
+        return self.sampled().sigma_nm
+
+    def sample(self, n: int, rng: np.random.Generator) -> dict[str, Float64Array]:
+        """Draw the column ``z_nm``; ``sigma_nm`` is that in the nominal focus for all."""
+        columns = {"sigma_nm": np.full(n, self.sigma_nm)}
+        if self.z_spread_nm > 0:
+            columns["z_nm"] = rng.normal(0.0, self.z_spread_nm, n)
+        return columns
+
+    def image(
+        self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
+    ) -> Float64Array:
+        """Image emitters; see :meth:`deepstorm.simulation.psf.Psf.image`."""
+        return self.sampled().image(emitters, pixel_size_nm, shape)

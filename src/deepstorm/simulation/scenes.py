@@ -1,26 +1,40 @@
-"""Where emitters are: scenes are settings, realised once as a structure, which is then sampled."""
+"""Where emitters are: scenes are settings, realised once as a structure, which is then sampled.
+
+What any scene has to do is :class:`Scene`; here are those without parts and pictures.
+:mod:`deepstorm.simulation.scene_kinds` lists all of them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from deepstorm.arrays import Float64Array
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.simulation.image_scene import ImageScene
 from deepstorm.simulation.structures import (
     CurveStructure,
     FieldOfView,
-    MixtureStructure,
     PointStructure,
+    Structure,
     UniformStructure,
 )
 
 # Draws of a whole set of filaments before it is certain that they cannot meet the field.
 MAX_DRAWS = 100
+
+
+class Scene(Protocol):
+    """Settings that say where emitters are."""
+
+    @property
+    def kind(self) -> str:
+        """What settings files call the scene."""
+
+    def realise(self, field: FieldOfView, rng: np.random.Generator) -> Structure:
+        """Draw what is random about the scene, and return the structure that emitters sample."""
 
 
 class UniformScene(Settings):
@@ -224,58 +238,3 @@ class TableScene(Settings):
         """Return the given places as a structure; nothing about them is random."""
         sites = np.asarray(self.positions_nm, np.float64)
         return PointStructure(sites, self.scatter_nm, field.without_margin())
-
-
-SimpleScene = Annotated[
-    UniformScene | FilamentScene | ClusterScene | StripeScene | TableScene,
-    Field(discriminator="kind"),
-]
-
-
-class MixtureScene(Settings):
-    """Several scenes in one field, such as filaments with clusters between them.
-
-    Parameters
-    ----------
-    parts : tuple of scenes
-    weights : tuple of float
-        Relative number of emitters of each part.
-    """
-
-    kind: Literal["mixture"] = "mixture"
-    parts: tuple[SimpleScene, ...] = Field(min_length=1, max_length=100)
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=100)
-
-    @model_validator(mode="after")
-    def _check_weights(self) -> Self:
-        if len(self.parts) != len(self.weights):
-            raise ValueError(
-                f"a mixture of {len(self.parts)} scenes has {len(self.weights)} weights; "
-                "give one weight for each part"
-            )
-        return self
-
-    def realise(self, field: FieldOfView, rng: np.random.Generator) -> MixtureStructure:
-        """Realise every part.
-
-        Densities count over the field with its margin, also where a part keeps to the camera's
-        field.
-        """
-        total = sum(self.weights)
-        return MixtureStructure(
-            tuple(part.realise(field, rng) for part in self.parts),
-            tuple(weight / total for weight in self.weights),
-            field,
-        )
-
-
-Scene = Annotated[
-    UniformScene
-    | FilamentScene
-    | ClusterScene
-    | StripeScene
-    | TableScene
-    | ImageScene
-    | MixtureScene,
-    Field(discriminator="kind"),
-]

@@ -26,7 +26,8 @@ from deepstorm.simulation.blinking import AnyBlinking, Brightness, IndependentBl
 from deepstorm.simulation.camera import AnyCamera, EmccdCamera, digitise
 from deepstorm.simulation.optics import AnyPsf
 from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import FilamentScene, Scene
+from deepstorm.simulation.scene_kinds import AnyScene
+from deepstorm.simulation.scenes import FilamentScene
 from deepstorm.simulation.structures import FieldOfView
 from deepstorm.structures import Localizations
 
@@ -98,7 +99,7 @@ class SimulationSettings(Settings):
     width_px: int = Field(default=64, ge=1, le=16_384)
     pixel_size_nm: float = Field(default=100.0, ge=1, le=10_000)
     density_per_um2: float = Field(default=5.0, ge=0, le=1000)
-    scene: Scene = FilamentScene()
+    scene: AnyScene = FilamentScene()
     blinking: AnyBlinking = IndependentBlinking()
     brightness: Brightness = Brightness()
     psf: AnyPsf = GaussianPsf()

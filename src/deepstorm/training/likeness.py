@@ -9,12 +9,12 @@ from pydantic import Field
 
 from deepstorm.calibration.inspection import Conditions
 from deepstorm.config import Settings, validated
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM, NetworkCard
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.architectures import RefinementSettings
+from deepstorm.models.card import NOMINAL_PIXEL_NM, NetworkCard
 from deepstorm.structures import Estimate
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.simulated import Range, SimulatedExamples
-from deepstorm.training.examples.summed_movies import MovieExamples
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.network import TrainingSettings
 from deepstorm.training.refiner import RefinementTraining
 
@@ -39,15 +39,15 @@ FRESH_RATE, GOING_ON_RATE = 1e-3, 3e-4
 FALL = 30.0
 
 
-class LikeSettings(Settings):
-    """How a network is trained for a movie.
+class AdaptSettings(Settings):
+    """How a network is adapted to a movie.
 
     Parameters
     ----------
     tune : str
-        ``refiner`` leaves the network that sees single frames as it is; ``all`` goes on with both.
+        ``refiner`` leaves the network that sees single frames as it is; ``all`` trains both.
     from_scratch : bool
-        Whether both begin anew, from drawn weights.
+        Whether both start from drawn weights.
     structures : str
         ``own`` lets most simulated movies show pieces of the movie's own first reconstruction,
         turned, mirrored and zoomed at random, beside structures of every kind; ``any`` shows the
@@ -123,7 +123,7 @@ class LikeSettings(Settings):
         ----------
         examples : MovieExamples
         card : NetworkCard
-            Of the network from before, whose refiner it goes on from if there is one.
+            Of the network from before, whose refiner it starts from if there is one.
         path : str
             The network that gets the refiner.
         start_from : str

@@ -7,44 +7,37 @@ learns from crops of them. The network itself stays as it is.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import load_network, save_network
-from deepstorm.models.devices import find_device
-from deepstorm.models.refinement import RefinementSettings, Refiner
-from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
-from deepstorm.training.course.folder import (
-    BEST_NAME,
-    MOVIES_FOLDER,
-    STATE_NAME,
-    best_network,
-    restore,
-)
-from deepstorm.training.course.learner import Learner, finite, seeded
-from deepstorm.training.course.loop import OnStep, OnValidation, run_course
-from deepstorm.training.course.loss_log import Progress, log_losses
-from deepstorm.training.course.pace import Pace
+from deepstorm.models.architectures import RefinementSettings
+from deepstorm.models.checkpoint import save_network
+from deepstorm.models.refinement import Refiner
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.models.zoo import DEFAULT_NETWORK, open_network
+from deepstorm.training.course.distributed import ALONE, Team
+from deepstorm.training.course.folder import BEST_NAME, MOVIES_FOLDER
+from deepstorm.training.course.learner import seeded
+from deepstorm.training.course.loop import Course, OnMovie
 from deepstorm.training.course.schedules import CosineSchedule
+from deepstorm.training.course.settings import CourseSettings, Decay, Name, Steps
 from deepstorm.training.examples.crops import Crops
-from deepstorm.training.examples.protocol import TRAINING, VALIDATION
+from deepstorm.training.examples.protocol import TRAINING, VALIDATION, check_side
 from deepstorm.training.examples.summed_movies import (
     KeptMovie,
-    MovieExamples,
-    MovieSource,
+    SummedMovieSource,
     discard_others,
     find_movie,
     keep_movie,
 )
+from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import relative_squared_error
 
 STREAM_NAMES = {TRAINING: "training", VALIDATION: "validation"}
@@ -54,21 +47,21 @@ MOVIES_SHARE = 0.45
 FEWEST_MOVIES = 8
 
 
-class RefinementTraining(Settings):
+class RefinementTraining(CourseSettings):
     """A whole training of a refiner: for which network, on what, how long.
+
+    Parameters that are not here are those of
+    :class:`~deepstorm.training.course.settings.CourseSettings`.
 
     Parameters
     ----------
     name : str
-        Name of the training, and of its folder; the network keeps its own.
-    seed : int
-        Decides movies, crops and initial weights.
+        The network keeps its own.
+    start_from : str, optional
+        Its refiner is the initial one.
     network : str
         The network whose sums are refined, by embedded name or file. A refiner that it has is
         replaced.
-    start_from : str, optional
-        A network, by embedded name or file, whose refiner is the initial one; drawn from the seed
-        where absent.
     movies, validation_movies : int
         Simulated movies to learn from, and others to validate on. Where a time is given, fewer are
         made to learn from if nearly half of it passes with them.
@@ -82,30 +75,17 @@ class RefinementTraining(Settings):
     loss_floor : float
         Added to a crop's sum of squared truth, by which its error is divided: crops with hardly
         any emitters weigh little.
-    steps : int
-        Number of batches, where no time is given.
-    time_budget_s : float
-        Seconds that the training may take; the number of batches is found from the speed of the
-        first ones. 0 for ``steps``, however long they take.
-    patience : int
-        Validations without improvement after which the training ends; 0 for none.
-    precision : str
-        ``bfloat16`` computes convolutions in bfloat16 and keeps weights in float32.
-    averaging : float
-        Decay of the exponential moving average of weights that is validated and kept; 0 for none.
-    gradient_limit : float
-        Largest norm of a gradient; longer ones are shortened. 0 for no limit.
-    validate_every : int
-        Steps between validations.
-    checkpoint_every_s : float
-        Seconds between states from which a killed training resumes.
+    examples : MovieExamples
+    refinement : RefinementSettings
     """
 
     kind: Literal["refinement"] = "refinement"
-    name: str = Field("refinement", min_length=1, max_length=200)
-    seed: int = Field(0, ge=0, lt=2**63)
+    name: Name = "refinement"
+    steps: Steps = 2000
+    averaging: Decay = 0.99
+    validate_every: Steps = 100
+    schedule: CosineSchedule = CosineSchedule()
     network: str = DEFAULT_NETWORK
-    start_from: str | None = None
     movies: int = Field(600, ge=1, le=100_000)
     validation_movies: int = Field(40, ge=1, le=10_000)
     lengths: tuple[int, ...] = (50, 100, 200, 300)
@@ -113,17 +93,8 @@ class RefinementTraining(Settings):
     margin_px: int = Field(24, ge=0, multiple_of=4)
     batch_size: int = Field(8, ge=1)
     loss_floor: float = Field(20.0, gt=0)
-    steps: int = Field(2000, ge=1)
-    time_budget_s: float = Field(0.0, ge=0)
-    patience: int = Field(0, ge=0)
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    averaging: float = Field(0.99, ge=0, lt=1)
-    gradient_limit: float = Field(1.0, ge=0)
-    validate_every: int = Field(100, ge=1)
-    checkpoint_every_s: float = Field(120.0, gt=0)
     examples: MovieExamples = MovieExamples()
     refinement: RefinementSettings = RefinementSettings()
-    schedule: CosineSchedule = CosineSchedule()
 
     @model_validator(mode="after")
     def _lengths_fit_the_movies(self) -> RefinementTraining:
@@ -146,17 +117,16 @@ class RefinementTraining(Settings):
         return self
 
 
-class RefinementTrainer:
+class RefinerTrainer(Course):
     """Train a refiner in a folder that holds everything needed to go on.
 
     Parameters
     ----------
     settings : RefinementTraining
     folder : Path
-        Holds the movies, the state, the best network so far and the losses; continued if it has
-        some of them.
-    device : str
-        Torch device.
+        Holds the movies, too; those that are there are used again.
+    device, team
+        See :class:`~deepstorm.training.course.loop.Course`; one process trains.
     resume : bool
         Whether to go on from a state in the folder; else it plays no part, and is replaced, as are
         movies that were made of something else.
@@ -165,87 +135,101 @@ class RefinementTrainer:
     ------
     InputError
         If there is no such network, or the folder holds a training with other settings or a damaged
-        state, or the network takes no frames of the examples' size.
+        state, the network takes no frames of the examples' size, or there are several processes.
     """
+
+    settings: RefinementTraining
+    loss_before: float = math.nan
 
     def __init__(
         self,
         settings: RefinementTraining,
         folder: Path,
         device: str = "cpu",
+        team: Team = ALONE,
         *,
         resume: bool = True,
     ) -> None:
-        self.settings = settings
-        self.folder = folder
-        self.device = find_device(device)
-        network, self.card = load_network(find_network(settings.network))
+        if team.size > 1:
+            raise InputError(
+                f"a refiner is trained by one process, not by {team.size}; start it without "
+                "torchrun"
+            )
+        trained = open_network(settings.network)
+        network, self.card = trained.load(), trained.card
         network.refiner = None
+        check_side(settings.examples.side_px, network.divisor)
+        with seeded(settings.seed):
+            self.refiner = Refiner(settings.refinement)
+        start = partial(_copy_weights, self.refiner)
+        super().__init__(settings, self.refiner, start, folder, device, team, resume=resume)
         self.network = network.to(self.device)
-        self._check_sides()
-        self.source = MovieSource(
-            self.network,
-            self.card,
+        self.source = SummedMovieSource(
+            TrainedNetwork.of(self.network, self.card),
             settings.examples,
             settings.lengths,
             settings.seed,
             settings.precision,
         )
-        resumed = resume and (folder / STATE_NAME).exists()
-        with seeded(settings.seed):
-            self.refiner = _new_refiner(settings, started=resumed).to(self.device)
-        self.refiner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.learner = Learner(self.refiner, settings.averaging, settings.gradient_limit)
-        if resumed:
-            restore(folder, self.learner, settings)
+        self.held_back = settings.validation_movies
         self._is_fresh = not resume
-        self.pace = Pace(settings, self.learner.history, device=self.device)
         # Known once the movies are there.
         self._crops: Crops
-        self._held_back: list[KeptMovie] = []
-        self._gathered = math.nan
+        self._validated: list[KeptMovie] = []
 
-    def run(
-        self,
-        on_movie: Callable[[int, int], None] = lambda done, total: None,
-        on_step: OnStep = lambda step, loss: None,
-        on_validation: OnValidation = lambda progress: None,
-    ) -> Path:
-        """Train to the end; return the file of the network with the refiner that was best.
+    def prepare(self, on_movie: OnMovie) -> None:
+        """Make the movies, as far as they are not there yet, and score them without a refiner."""
+        movies, self._validated = self._movies(on_movie)
+        errors = [_nmse(planes[:, 1:2], planes[:, 3:]) for planes in map(_whole, self._validated)]
+        self.loss_before = sum(errors) / len(errors)
+        self._crops = Crops(
+            movies,
+            self.settings.seed,
+            crop_px=self.settings.crop_px,
+            margin_px=self.settings.margin_px,
+            batch_size=self.settings.batch_size,
+            step_px=Refiner.divisor,
+        )
 
-        Parameters
-        ----------
-        on_movie : callable
-            Called with the number of movies made so far, and that of all.
-        on_step : callable
-            Called after each step with the number of steps done and the loss.
-        on_validation : callable
-            Called after each validation, whose loss is the mean NMSE, as a fraction.
+    def loss(self, step: int) -> tuple[Tensor, float]:
+        """Return the error of a batch of crops relative to their truth, twice."""
+        batch = self._crops.batch(step)
+        sums, truth, counted = (
+            torch.from_numpy(part).to(self.device)
+            for part in (batch.sums, batch.truth, batch.counted)
+        )
+        image = self._refined(sums)
+        loss = relative_squared_error(image, truth, counted, self.settings.loss_floor)
+        return loss, float(loss.detach())
 
-        Raises
-        ------
-        InputError
-            If a loss is not a finite number, or a file in the folder is damaged or cannot be
-            written.
-        """
-        movies, self._held_back = self._movies(on_movie)
-        self._gathered = _mean([_nmse(*self._whole(movie)) for movie in self._held_back])
-        self._crops = self._crops_of(movies)
-        every_s = self.settings.checkpoint_every_s
-        run_course(self, self.folder, self.settings, every_s, on_step, on_validation)
-        return best_network(self.folder)
+    def score(self, index: int) -> float:
+        """Return the NMSE of a whole movie that was held back, as a fraction."""
+        planes = _whole(self._validated[index]).to(self.device)
+        return _nmse(self._refined(planes[:, :3]), planes[:, 3:])
 
-    def _check_sides(self) -> None:
-        side, divisor = self.settings.examples.side_px, self.network.divisor
-        if side % divisor:
-            raise InputError(
-                f"the movies have sides of {side} pixels, the network takes multiples of "
-                f"{divisor}; change 'examples.patch_px'"
-            )
+    def keep_best(self, loss: float) -> None:
+        """Write the network with the refiner as it is now."""
+        record = self.record(
+            {
+                "refined_nmse_percent": 100 * loss,
+                "gathered_nmse_percent": 100 * self.loss_before,
+                "curve": [[step, 100 * nmse] for step, nmse in self.curve(loss)],
+            }
+        )
+        record["package_version"] = version("deepstorm")
+        training = self.card.training | {RECORD_KEY: record}
+        card = self.card.model_copy(
+            update={"refinement": self.settings.refinement, "training": training}
+        )
+        self.network.refiner = self.refiner
+        save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
 
-    def _movies(
-        self, on_movie: Callable[[int, int], None]
-    ) -> tuple[list[KeptMovie], list[KeptMovie]]:
+    def _refined(self, sums: Tensor) -> Tensor:
+        with self.autocast():
+            image: Tensor = self.refiner(sums.to(memory_format=torch.channels_last))
+        return image
+
+    def _movies(self, on_movie: OnMovie) -> tuple[list[KeptMovie], list[KeptMovie]]:
         """Find the movies to learn from and those held back; make what is missing."""
         home = self.folder / MOVIES_FOLDER
         home.mkdir(exist_ok=True)
@@ -283,130 +267,32 @@ class RefinementTrainer:
         """
         budget_s = self.settings.time_budget_s
         spent = budget_s > 0 and self.pace.used_s > MOVIES_SHARE * budget_s
-        return count >= FEWEST_MOVIES and (spent or self.learner.history.step > 0)
-
-    def _crops_of(self, movies: list[KeptMovie]) -> Crops:
-        return Crops(
-            movies,
-            self.settings.seed,
-            crop_px=self.settings.crop_px,
-            margin_px=self.settings.margin_px,
-            batch_size=self.settings.batch_size,
-            step_px=Refiner.divisor,
-        )
-
-    def step(self) -> float:
-        """Learn from one batch; return its loss."""
-        history, schedule = self.learner.history, self.settings.schedule
-        batch = self._crops.batch(history.step)
-        sums, truth, counted = (
-            torch.from_numpy(part).to(self.device)
-            for part in (batch.sums, batch.truth, batch.counted)
-        )
-        image = self._refined(sums)
-        loss = relative_squared_error(image, truth, counted, self.settings.loss_floor)
-        value = finite(float(loss.detach()), history.step + 1)
-        rate = schedule.rate(history.step, self.pace.steps, history.validation_losses)
-        self.learner.step(loss, rate)
-        return value
-
-    def _refined(self, sums: Tensor) -> Tensor:
-        reduced = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            image: Tensor = self.refiner(sums.to(memory_format=torch.channels_last))
-        return image
-
-    def _whole(self, movie: KeptMovie) -> tuple[Tensor, Tensor]:
-        """Return the gathered sum of a whole movie and the truth, both (1, 1, y, x)."""
-        planes = torch.from_numpy(movie.read(-1))[None]
-        return planes[:, 1:2], planes[:, 3:]
-
-    @torch.no_grad()
-    def validate(self) -> Progress:
-        """Score the averaged weights, keep them if they are the best so far, and log."""
-        history = self.learner.history
-        with self.learner.averaged():
-            errors = [self._refined_nmse(movie) for movie in self._held_back]
-            nmse = finite(_mean(errors), history.step)
-            best = nmse < min(history.validation_losses, default=math.inf)
-            history.validation_losses.append(nmse)
-            if best:
-                self._save_best()
-        progress = Progress(
-            step=history.step,
-            training_loss=_mean(history.recent_losses),
-            validation_loss=nmse,
-            rate=self.learner.optimizer.param_groups[0]["lr"],
-            elapsed_s=self.pace.elapsed_s,
-        )
-        history.recent_losses.clear()
-        log_losses(self.folder, progress)
-        return progress
-
-    @torch.no_grad()
-    def trial(self) -> float:
-        """Return how many seconds a validation takes, by a part of one."""
-        began = time.monotonic()
-        self._refined_nmse(self._held_back[0])
-        return (time.monotonic() - began) * len(self._held_back)
-
-    def _refined_nmse(self, movie: KeptMovie) -> float:
-        planes = torch.from_numpy(movie.read(-1))[None].to(self.device)
-        return _nmse(self._refined(planes[:, :3]), planes[:, 3:])
-
-    def _save_best(self) -> None:
-        """Write the network with the refiner as it is now."""
-        history, every = self.learner.history, self.settings.validate_every
-        steps = [min(every * (i + 1), history.step) for i in range(len(history.validation_losses))]
-        record: dict[str, Any] = {
-            "settings": self.settings.model_dump(mode="json"),
-            "step": history.step,
-            "refined_nmse_percent": 100 * history.validation_losses[-1],
-            "gathered_nmse_percent": 100 * self._gathered,
-            "curve": [
-                [step, 100 * nmse]
-                for step, nmse in zip(steps, history.validation_losses, strict=True)
-            ],
-            "torch_version": torch.__version__,
-            "package_version": version("deepstorm"),
-        }
-        training = self.card.training | {RECORD_KEY: record}
-        card = self.card.model_copy(
-            update={"refinement": self.settings.refinement, "training": training}
-        )
-        self.network.refiner = self.refiner
-        save_network(self.folder / BEST_NAME, self.network, card, overwrite=True)
+        return count >= FEWEST_MOVIES and (spent or self.history.step > 0)
 
 
-def _new_refiner(settings: RefinementTraining, *, started: bool) -> Refiner:
-    """Return the initial refiner.
-
-    A training that has started takes its weights from its state, wherever it once started from.
-    """
-    refiner = settings.refinement.build()
-    if settings.start_from is None or started:
-        return refiner
-    given = load_network(find_network(settings.start_from))[0].refiner
+def _copy_weights(refiner: Refiner, name_or_path: str) -> None:
+    """Copy the weights of a trained network's refiner."""
+    given = open_network(name_or_path).load().refiner
     if given is None:
         raise InputError(
-            f"the network '{settings.start_from}' has no refiner to start from; leave "
-            "'start_from' out, or choose another one"
+            f"the network '{name_or_path}' has no refiner to start from; leave 'start_from' out, "
+            "or choose another one"
         )
     wanted, found = refiner.state_dict(), given.state_dict()
     if {n: t.shape for n, t in wanted.items()} != {n: t.shape for n, t in found.items()}:
         raise InputError(
-            f"the refiner of the network '{settings.start_from}' has other layers than the new "
-            "one; give both the same [refinement]"
+            f"the refiner of the network '{name_or_path}' has other layers than the new one; give "
+            "both the same [refinement]"
         )
     refiner.load_state_dict(found)
-    return refiner
+
+
+def _whole(movie: KeptMovie) -> Tensor:
+    """Return the three sums over a whole movie and the truth, shape (1, 4, y, x)."""
+    return torch.from_numpy(movie.read(-1))[None]
 
 
 def _nmse(image: Tensor, truth: Tensor) -> float:
     """Return the squared error over the squared truth, at the best scale of the image."""
     overlap, squared = (image * truth).sum(), image.square().sum().clamp(min=1e-12)
     return float(1 - overlap.square() / (squared * truth.square().sum()))
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

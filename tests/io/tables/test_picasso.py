@@ -80,7 +80,7 @@ def test_the_pixel_size_comes_from_any_document_or_from_the_caller(tmp_path: Pat
 def test_without_its_description(tmp_path: Path) -> None:
     path = picasso_file(tmp_path, entries((0, 1.0, 2.0, 0.1, 0.1)))
     (tmp_path / "locs.yaml").unlink()
-    with pytest.raises(InputError, match=r"locs\.yaml.*--camera-pixel-size"):
+    with pytest.raises(InputError, match=r"locs\.yaml.*`camera_pixel_size_nm=100`"):
         read_localizations(path)
     assert len(read_localizations(path, pixel_size_nm=100.0)) == 1
 

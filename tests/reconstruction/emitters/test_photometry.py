@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepstorm.errors import InputError
-from deepstorm.evaluation.precision import emitter_bounds
+from deepstorm.localization.bounds import emitter_bounds
 from deepstorm.reconstruction.emitters.photometry import Light, measure_light
 from deepstorm.simulation.psf import render_emitters
 

@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from deepstorm.models.checkpoint import NetworkCard, save_network
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.architectures import NativeNetworkSettings, RefinementSettings
+from deepstorm.models.building import build
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import save_network
+from deepstorm.models.native import NativeNetwork
 from deepstorm.models.quantization import measure_ranges
-from deepstorm.models.refinement import RefinementSettings
+from deepstorm.models.refinement import Refiner
 from deepstorm.models.rendering import ConcentratedRendering
 from deepstorm.models.scaling import PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.engines import kept_models
 
 Frames = npt.NDArray[np.float32]
@@ -28,13 +31,13 @@ def network() -> NativeNetwork:
     """A network with a refiner, both of which answer differently from pixel to pixel."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        built = SHAPE.build()
+        built = build(SHAPE)
         for module in built.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.normal_(module.bias, std=0.2)
         nn.init.normal_(built.head.weight, std=1.5)
         nn.init.constant_(built.head.bias, -4.0)  # type: ignore[arg-type]
-        built.refiner = REFINEMENT.build()
+        built.refiner = Refiner(REFINEMENT)
         nn.init.normal_(built.refiner.head.weight, std=3.0)
     return built.eval()
 
@@ -70,9 +73,14 @@ def cache_for_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
+def trained(network: NativeNetwork, card: NetworkCard) -> TrainedNetwork:
+    return TrainedNetwork.of(network, card)
+
+
+@pytest.fixture(scope="package")
 def file(
     tmp_path_factory: pytest.TempPathFactory, network: NativeNetwork, card: NetworkCard
-) -> NetworkFile:
+) -> TrainedNetwork:
     path = tmp_path_factory.mktemp("networks") / "tiny.safetensors"
     save_network(path, network, card)
-    return NetworkFile(path)
+    return TrainedNetwork.open(path)

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from deepstorm.errors import InputError, MissingExtraError
-from deepstorm.models.checkpoint import NetworkCard
 from deepstorm.models.devices import DeviceName
-from deepstorm.models.native import NativeNetwork
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.engines import choice
 from deepstorm.reconstruction.engines.choice import EngineName, choose_engine, installed_engines
 
@@ -20,8 +19,7 @@ class Recorded:
 
     kind = ""
 
-    def __init__(self, network: object, card: object, *others: Any, peaks: object = None) -> None:
-        device = others[0] if others else "cpu"
+    def __init__(self, network: object, *, device: str, peaks: object) -> None:
         self.name = f"{self.kind}-{device}"
 
 
@@ -61,17 +59,19 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ({"mps": True}, "cpu", "auto", "openvino-cpu"),
         ({"engines": "torch onnx"}, "auto", "auto", "torch-cpu"),
         ({"engines": "torch"}, "cpu", "auto", "torch-cpu"),
-        ({}, "auto", "torch", "torch-cpu"),
-        ({"cuda": True}, "auto", "torch", "torch-cuda"),
-        ({"cuda": True}, "auto", "openvino", "openvino-cpu"),
+        ({"cuda": True}, "cpu", "torch", "torch-cpu"),
+        ({"cuda": True}, "cuda", "torch", "torch-cuda"),
+        ({}, "cpu", "openvino", "openvino-cpu"),
         ({"cuda": True}, "cuda", "onnx", "onnx-cuda"),
         ({}, "cpu", "onnx", "onnx-cpu"),
-        ({"cuda": True}, "auto", "onnx", "onnx-auto"),  # which asks its own runtime
+        # An engine that was asked for finds a device by itself.
+        ({"cuda": True}, "auto", "torch", "torch-auto"),
+        ({"cuda": True}, "auto", "openvino", "openvino-auto"),
+        ({"cuda": True}, "auto", "onnx", "onnx-auto"),
     ],
 )
 def test_engines_are_chosen_by_name_and_by_what_is_there(
-    network: NativeNetwork,
-    card: NetworkCard,
+    trained: TrainedNetwork,
     pretend: Callable[..., None],
     there: dict[str, Any],
     device: DeviceName,
@@ -79,14 +79,14 @@ def test_engines_are_chosen_by_name_and_by_what_is_there(
     name: str,
 ) -> None:
     pretend(**there)
-    assert choose_engine(network, card, device, engine).name == name
+    assert choose_engine(trained, device, engine).name == name
 
 
 @pytest.mark.parametrize(
     ("device", "engine", "message"),
     [
         ("cuda", "auto", "no CUDA device"),
-        ("mps", "torch", "no Apple GPU"),
+        ("mps", "auto", "no Apple GPU"),
         ("gpu", "auto", "device 'gpu' is not known; choose one of auto, cpu, cuda, mps"),
         ("auto", "tensorflow", "engine 'tensorflow' is not known; there are: torch, openvino"),
         ("cuda", "openvino", r"'openvino' does not run on the device 'cuda', only on cpu; there"),
@@ -94,8 +94,7 @@ def test_engines_are_chosen_by_name_and_by_what_is_there(
     ],
 )
 def test_what_is_not_there_is_refused(
-    network: NativeNetwork,
-    card: NetworkCard,
+    trained: TrainedNetwork,
     pretend: Callable[..., None],
     device: Any,
     engine: Any,
@@ -103,22 +102,28 @@ def test_what_is_not_there_is_refused(
 ) -> None:
     pretend()
     with pytest.raises(InputError, match=message):
-        choose_engine(network, card, device, engine)
+        choose_engine(trained, device, engine)
 
 
 def test_engines_that_are_not_installed_are_refused(
-    network: NativeNetwork, card: NetworkCard, pretend: Callable[..., None]
+    trained: TrainedNetwork, pretend: Callable[..., None]
 ) -> None:
     pretend(engines="torch")
     with pytest.raises(InputError, match="'openvino' is not installed; there are: torch"):
-        choose_engine(network, card, "cpu", "openvino")
+        choose_engine(trained, "cpu", "openvino")
     with pytest.raises(MissingExtraError, match=r"deepstorm\[onnx\]"):
-        choose_engine(network, card, "cpu", "onnx")
+        choose_engine(trained, "cpu", "onnx")
 
 
 def test_torch_takes_over_where_openvino_is_not_installed(
-    network: NativeNetwork, card: NetworkCard, monkeypatch: pytest.MonkeyPatch
+    trained: TrainedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert "openvino" not in installed_engines()
-    assert choose_engine(network, card, "cpu").name == "torch-cpu"
+    assert choose_engine(trained, "cpu").name == "torch-cpu"
+
+
+def test_every_engine_is_there_and_knows_its_name(trained: TrainedNetwork) -> None:
+    for name in installed_engines():
+        assert choose_engine(trained, "cpu", name).name.startswith(f"{name}-")
+        assert choose_engine(trained, "auto", name).name.startswith(f"{name}-")

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reconstruction.engines.protocol import Engine
 
@@ -32,17 +32,17 @@ class Runtime(NamedTuple):
     reduced: float | None = None
 
 
-def build(name: str, network: DeepStormNetwork | NetworkFile, card: NetworkCard) -> Runtime:
+def run_in(name: str, network: TrainedNetwork) -> Runtime:
     if name == "torch":
         from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 
-        return Runtime(TorchEngine(network, card))
+        return Runtime(TorchEngine(network))
     if name == "onnx":
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")
         from deepstorm.reconstruction.engines.onnx_engine import OnnxEngine
 
-        return Runtime(OnnxEngine(network, card))
+        return Runtime(OnnxEngine(network))
     openvino = pytest.importorskip("openvino")
     from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
 
@@ -50,14 +50,14 @@ def build(name: str, network: DeepStormNetwork | NetworkFile, card: NetworkCard)
     capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision in REDUCED and precision.upper() not in capable:
         pytest.skip(f"this processor does not compute in {precision}")
-    return Runtime(OpenVinoEngine(network, card, precision), REDUCED.get(precision))
+    return Runtime(OpenVinoEngine(network, precision), REDUCED.get(precision))
 
 
 @pytest.fixture(
     scope="module", params=["torch", "openvino-f32", "openvino-bf16", "openvino-int8", "onnx"]
 )
-def runtime(request: pytest.FixtureRequest, file: NetworkFile, card: NetworkCard) -> Runtime:
-    return build(request.param, file, card)
+def runtime(request: pytest.FixtureRequest, file: TrainedNetwork) -> Runtime:
+    return run_in(request.param, file)
 
 
 def expected(network: NativeNetwork | DeepStormNetwork, frames: Frames) -> Frames:
@@ -94,7 +94,7 @@ def test_the_network_gives_its_numbers(
 def test_the_papers_network_gives_its_numbers(
     name: str, paper_network: DeepStormNetwork, paper_card: NetworkCard, draw_frames: Draw
 ) -> None:
-    engine, _ = build(name, paper_network, paper_card)
+    engine, _ = run_in(name, TrainedNetwork.of(paper_network, paper_card))
     frames = draw_frames(3, 1, 7, 9)
     prediction = engine(frames)
     assert_close(prediction.expected, expected(paper_network, frames))

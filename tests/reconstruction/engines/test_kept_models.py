@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm.models.checkpoint import Network, NetworkCard, save_network
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.native import NativeNetwork
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.network import Network
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.engines import kept_models
 from deepstorm.reconstruction.engines.kept_models import KeptModels, converted
 
@@ -33,7 +35,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         made.append(network)
         return FILES
 
-    def ask(network: Network | NetworkFile, *decisive: str, runtime: str = "openvino") -> int:
+    def ask(network: TrainedNetwork, *decisive: str, runtime: str = "openvino") -> int:
         assert converted(network, runtime, convert, *decisive) == FILES
         return len(made)
 
@@ -53,22 +55,22 @@ def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     assert kept.read("b") is None
 
 
-def test_a_network_is_converted_once(file: NetworkFile, conversions: Callable[..., int]) -> None:
+def test_a_network_is_converted_once(file: TrainedNetwork, conversions: Callable[..., int]) -> None:
     assert conversions(file) == 1
     assert conversions(file) == 1
-    assert conversions(NetworkFile(file.path)) == 1
+    assert conversions(TrainedNetwork.open(file.path)) == 1
 
 
 def test_a_network_in_memory_is_not_kept(
-    network: NativeNetwork, cache: Path, conversions: Callable[..., int]
+    trained: TrainedNetwork, cache: Path, conversions: Callable[..., int]
 ) -> None:
-    assert conversions(network) == 1
-    assert conversions(network) == 2
+    assert conversions(trained) == 1
+    assert conversions(trained) == 2
     assert not cache.exists()
 
 
 def test_whatever_decides_the_result_makes_another_conversion(
-    file: NetworkFile,
+    file: TrainedNetwork,
     network: NativeNetwork,
     card: NetworkCard,
     conversions: Callable[..., int],
@@ -81,7 +83,7 @@ def test_whatever_decides_the_result_makes_another_conversion(
     assert conversions(file, runtime="onnx") == 4
     other = tmp_path / "other.safetensors"
     save_network(other, network, card.model_copy(update={"name": "other"}))
-    assert conversions(NetworkFile(other)) == 5
+    assert conversions(TrainedNetwork.open(other)) == 5
     monkeypatch.setattr(kept_models, "version", lambda package: f"{package} 2")
     assert conversions(file) == 6
     monkeypatch.setattr(kept_models, "_code_checksum", lambda: "new code")
@@ -98,6 +100,11 @@ def test_the_checksum_of_the_code_changes_with_it(
     assert kept_models._code_checksum() != empty
 
 
+@pytest.mark.parametrize("pattern", kept_models.DECISIVE)
+def test_the_code_that_decides_is_there(pattern: str) -> None:
+    assert list(kept_models.PACKAGE.glob(pattern))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -110,7 +117,7 @@ def test_the_checksum_of_the_code_changes_with_it(
     ],
 )
 def test_what_is_damaged_is_replaced(
-    file: NetworkFile,
+    file: TrainedNetwork,
     cache: Path,
     conversions: Callable[..., int],
     damage: Callable[[bytes], bytes],
@@ -126,7 +133,7 @@ def test_what_is_damaged_is_replaced(
 
 @pytest.mark.parametrize("blocked", ["a file in its place", "a folder for the file"])
 def test_a_cache_that_cannot_be_used_is_ignored(
-    file: NetworkFile, cache: Path, conversions: Callable[..., int], blocked: str
+    file: TrainedNetwork, cache: Path, conversions: Callable[..., int], blocked: str
 ) -> None:
     if blocked == "a file in its place":
         cache.write_text("no folder")
@@ -140,7 +147,7 @@ def test_a_cache_that_cannot_be_used_is_ignored(
 
 
 def test_a_full_disk_leaves_nothing_behind(
-    file: NetworkFile,
+    file: TrainedNetwork,
     cache: Path,
     conversions: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
@@ -177,7 +184,7 @@ def test_a_file_that_is_too_large_by_itself_is_not_kept(
 
 @pytest.mark.parametrize("word", ["off", "OFF"])
 def test_it_can_be_switched_off(
-    file: NetworkFile,
+    file: TrainedNetwork,
     cache: Path,
     conversions: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
@@ -210,20 +217,20 @@ def test_the_cache_is_where_the_platform_keeps_caches(
 RUN_TWICE = """
 import sys
 import numpy as np
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.io.movies.movie import ArrayMovie
 
-file = NetworkFile(sys.argv[1])
 movie = np.random.default_rng(0).poisson(100, (3, 16, 16)).astype(np.uint16)
-found = []
-network = Reconstructor(file, file.card, "cpu")
-network.reconstruct(ArrayMovie(movie), 100, on_localizations=found.append)
+network = Reconstructor(TrainedNetwork.open(sys.argv[1]), "cpu")
+network.reconstruct(ArrayMovie(movie), 100, localize=True)
 print("torch" in sys.modules)
 """
 
 
-def test_pytorch_is_only_imported_where_nothing_is_kept(file: NetworkFile, tmp_path: Path) -> None:
+def test_pytorch_is_only_imported_where_nothing_is_kept(
+    file: TrainedNetwork, tmp_path: Path
+) -> None:
     pytest.importorskip("openvino")
     places = {"XDG_CACHE_HOME": str(tmp_path / "x"), "LOCALAPPDATA": str(tmp_path / "x")}
     imported = []

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from deepstorm.errors import InputError
-from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.native import NativeNetwork
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 
 openvino = pytest.importorskip("openvino")
 from deepstorm.reconstruction.engines import openvino_engine  # noqa: E402
@@ -38,9 +38,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 def test_nothing_is_compiled_again_for_fewer_frames(
-    file: NetworkFile, card: NetworkCard, draw_frames: Draw, compiled: list[tuple[int, ...]]
+    file: TrainedNetwork, draw_frames: Draw, compiled: list[tuple[int, ...]]
 ) -> None:
-    engine = OpenVinoEngine(file, card)
+    engine = OpenVinoEngine(file)
     assert compiled == []
     for count in (9, 1, 4):
         engine(draw_frames(count, 3, 32, 32), maxima_within=(31, 32))
@@ -84,8 +84,7 @@ HINT = "INFERENCE_PRECISION_HINT"
     ],
 )
 def test_only_networks_are_less_exact(
-    file: NetworkFile,
-    card: NetworkCard,
+    file: TrainedNetwork,
     pretend: Callable[..., list[str]],
     draw_frames: Draw,
     capable: list[str],
@@ -93,7 +92,7 @@ def test_only_networks_are_less_exact(
     floating: str,
 ) -> None:
     asked = pretend(*capable)
-    engine = OpenVinoEngine(file, card, precision)
+    engine = OpenVinoEngine(file, precision)
     engine(draw_frames(1, 3, 8, 8), maxima_within=(8, 8))
     engine.refine(np.ones((3, 16, 16), np.float32))
     assert asked == [floating, "f32", "f32", floating, "f32"]
@@ -111,7 +110,7 @@ def test_only_networks_are_less_exact(
     ],
 )
 def test_the_precision_is_what_the_processor_is_fast_at(
-    file: NetworkFile,
+    network: NativeNetwork,
     card: NetworkCard,
     pretend: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -124,21 +123,19 @@ def test_the_precision_is_what_the_processor_is_fast_at(
     monkeypatch.setattr(openvino_engine, "converted", lambda *_: {})
     monkeypatch.setattr("platform.machine", lambda: machine)
     known = card if has_ranges else card.model_copy(update={"activation_ranges": ()})
-    assert OpenVinoEngine(file, known).name == f"openvino-{precision}"
+    assert OpenVinoEngine(TrainedNetwork.of(network, known)).name == f"openvino-{precision}"
 
 
-def test_8_bits_need_ranges(file: NetworkFile, card: NetworkCard) -> None:
+def test_8_bits_need_ranges(network: NativeNetwork, card: NetworkCard) -> None:
     without = card.model_copy(update={"activation_ranges": ()})
     with pytest.raises(InputError, match="'tiny' has no ranges by which to compute in 8 bits"):
-        OpenVinoEngine(file, without, "int8")
+        OpenVinoEngine(TrainedNetwork.of(network, without), "int8")
 
 
-def test_8_bits_and_floating_point_are_kept_apart(
-    file: NetworkFile, card: NetworkCard, draw_frames: Draw
-) -> None:
+def test_8_bits_and_floating_point_are_kept_apart(file: TrainedNetwork, draw_frames: Draw) -> None:
     frames = draw_frames(1, 3, 16, 16)
     exact, reduced = (
-        [OpenVinoEngine(file, card, precision)(frames).expected for _ in range(2)]
+        [OpenVinoEngine(file, precision)(frames).expected for _ in range(2)]
         for precision in ("f32", "int8")
     )
     np.testing.assert_array_equal(*exact)
@@ -147,7 +144,7 @@ def test_8_bits_and_floating_point_are_kept_apart(
 
 
 def test_nobody_is_told_of_a_conversion(
-    network: NativeNetwork, card: NetworkCard, monkeypatch: pytest.MonkeyPatch
+    trained: TrainedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     telemetry = pytest.importorskip("openvino_telemetry")
 
@@ -156,7 +153,7 @@ def test_nobody_is_told_of_a_conversion(
 
     monkeypatch.setattr(telemetry.Telemetry, "init", tell)
     monkeypatch.setattr(telemetry.Telemetry, "send_event", tell)
-    OpenVinoEngine(network, card)
+    OpenVinoEngine(trained)
 
 
 def test_nobody_is_told_of_a_reconstruction(tmp_path: Path) -> None:
@@ -164,11 +161,9 @@ def test_nobody_is_told_of_a_reconstruction(tmp_path: Path) -> None:
     pytest.importorskip("openvino_telemetry")
     script = (
         "import sys\n"
-        "from deepstorm.models.network_file import NetworkFile\n"
-        "from deepstorm.models.zoo import find_network\n"
+        "from deepstorm.models.zoo import open_network\n"
         "from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine\n"
-        "file = NetworkFile(find_network())\n"
-        "OpenVinoEngine(file, file.card)\n"
+        "OpenVinoEngine(open_network())\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry')])\n"
         "import openvino_telemetry\n"  # whoever wants it finds it afterwards
     )

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepstorm.models.checkpoint import NetworkCard
+from deepstorm.models.card import NetworkCard
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.rendering import PlainRendering
 from deepstorm.reconstruction.emitters.peaks import PeakSettings, find_peaks

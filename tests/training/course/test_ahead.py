@@ -16,7 +16,6 @@ SOURCE = SimulatedExamples(patch_px=8, scenes=1, frames_per_scene=1).prepare(Pho
 @pytest.mark.parametrize(("step", "stream"), [(0, TRAINING), (7, TRAINING), (0, VALIDATION)])
 def test_batches_are_the_sources(step: int, stream: int) -> None:
     ahead = ExamplesAhead(SOURCE)
-    assert ahead.scaling == SOURCE.scaling
     for _ in range(2):  # in order, again, and out of order
         for one in (step, step + 1, step + 5):
             found, expected = ahead.batch(one, stream), SOURCE.batch(one, stream)

@@ -22,7 +22,8 @@ def learn(pupil: Learner, steps: int, factor: float = 1.0) -> None:
     for _ in range(steps):
         place = pupil.history.step
         image = torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(place))
-        pupil.step(factor * pupil.module(image).square().mean(), 1e-2)
+        loss = factor * pupil.module(image).square().mean()
+        pupil.step(loss, 1e-2, float(loss.detach()))
 
 
 def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

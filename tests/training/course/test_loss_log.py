@@ -10,15 +10,15 @@ from deepstorm.errors import MissingExtraError
 from deepstorm.training.course.loss_log import (
     LOSSES_HEADER,
     LOSSES_NAME,
-    Progress,
+    Validation,
     log_losses,
     log_to_tensorboard,
     read_losses,
 )
 
 
-def at(step: int, loss: float = 1.0) -> Progress:
-    return Progress(step, loss, 2 * loss, 1e-3, 0.5)
+def at(step: int, loss: float = 1.0) -> Validation:
+    return Validation(step, loss, 2 * loss, 1e-3, 0.5)
 
 
 def rows(folder: Path) -> list[list[str]]:

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import Scaling
 from deepstorm.training.course.folder import STATE_NAME
-from deepstorm.training.course.loss_log import Progress
+from deepstorm.training.course.loss_log import Validation
 from deepstorm.training.course.pace import Pace, is_stalled
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.course.state import History, read_state
 from deepstorm.training.examples.protocol import TRAINING, Batch
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 BUDGET_S, STEP_S, VALIDATION_S = 100.0, 1.0, 0.5
 SETTINGS = TrainingSettings(
@@ -66,8 +66,8 @@ class TimedSource:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("pace", "loop", "trainer"):
-        monkeypatch.setattr(f"deepstorm.training.{module}.time", clock)
+    for module in ("pace", "loop"):
+        monkeypatch.setattr(f"deepstorm.training.course.{module}.time", clock)
     return clock
 
 
@@ -81,8 +81,8 @@ class Killed(Exception):  # noqa: N818
 
 
 def test_a_training_fills_its_time_and_ends_in_it(tmp_path: Path, clock: Clock) -> None:
-    began, seen = clock.now, list[Progress]()
-    training = Trainer(SETTINGS, TimedSource(clock), tmp_path)
+    began, seen = clock.now, list[Validation]()
+    training = NetworkTrainer(SETTINGS, tmp_path, source=TimedSource(clock))
     training.run(on_validation=seen.append)
     assert 0.9 * BUDGET_S < clock.now - began <= BUDGET_S
     history = read_state(tmp_path / STATE_NAME).history
@@ -96,9 +96,9 @@ def test_a_training_fills_its_time_and_ends_in_it(tmp_path: Path, clock: Clock) 
 def test_it_makes_the_network_of_as_many_steps(tmp_path: Path, clock: Clock) -> None:
     for name in ("timed", "counted"):
         (tmp_path / name).mkdir()
-    Trainer(SETTINGS, TimedSource(clock), tmp_path / "timed").run()
+    NetworkTrainer(SETTINGS, tmp_path / "timed", source=TimedSource(clock)).run()
     same = SETTINGS.model_copy(update={"time_budget_s": 0.0, "steps": 83})
-    Trainer(same, TimedSource(clock), tmp_path / "counted").run()
+    NetworkTrainer(same, tmp_path / "counted", source=TimedSource(clock)).run()
     assert weights(tmp_path / "timed") == weights(tmp_path / "counted")
 
 
@@ -111,13 +111,13 @@ def test_a_resumed_training_keeps_its_plan_and_counts_its_time(
 
     for name in ("unbroken", "broken"):
         (tmp_path / name).mkdir()
-    Trainer(SETTINGS, TimedSource(clock), tmp_path / "unbroken").run()
+    NetworkTrainer(SETTINGS, tmp_path / "unbroken", source=TimedSource(clock)).run()
     with pytest.raises(Killed):
-        Trainer(SETTINGS, TimedSource(clock), tmp_path / "broken").run(die)
+        NetworkTrainer(SETTINGS, tmp_path / "broken", source=TimedSource(clock)).run(die)
     clock.now += 1e6  # what lies between two runs does not count
     # The second one runs on a slower machine, yet there is time enough for all steps.
     slower = TimedSource(clock, lambda step: 1.05 * STEP_S)
-    Trainer(SETTINGS, slower, tmp_path / "broken").run()
+    NetworkTrainer(SETTINGS, tmp_path / "broken", source=slower).run()
     assert weights(tmp_path / "broken") == weights(tmp_path / "unbroken")
     used = read_state(tmp_path / "broken" / STATE_NAME).history.used_s
     assert 90 < used < BUDGET_S
@@ -135,9 +135,9 @@ def test_a_resumed_training_keeps_time_for_its_last_validation(clock: Clock) -> 
 
 
 def test_a_machine_that_slows_down_ends_in_good_order(tmp_path: Path, clock: Clock) -> None:
-    began, seen = clock.now, list[Progress]()
+    began, seen = clock.now, list[Validation]()
     source = TimedSource(clock, lambda step: STEP_S if step < 43 else 3 * STEP_S)
-    training = Trainer(SETTINGS, source, tmp_path)
+    training = NetworkTrainer(SETTINGS, tmp_path, source=source)
     training.run(on_validation=seen.append)
     assert 0.9 * BUDGET_S < clock.now - began <= BUDGET_S
     history = read_state(tmp_path / STATE_NAME).history
@@ -145,14 +145,14 @@ def test_a_machine_that_slows_down_ends_in_good_order(tmp_path: Path, clock: Clo
     assert seen[-1].step == history.step  # the last steps are validated, too
     assert training.pace.ending == "its time was used up"
     steps: list[int] = []
-    Trainer(SETTINGS, source, tmp_path).run(lambda step, _: steps.append(step))
+    NetworkTrainer(SETTINGS, tmp_path, source=source).run(lambda step, _: steps.append(step))
     assert steps == []
 
 
 def test_a_time_too_short_gives_one_step(tmp_path: Path, clock: Clock) -> None:
     short = SETTINGS.model_copy(update={"time_budget_s": 0.5})
-    seen: list[Progress] = []
-    Trainer(short, TimedSource(clock), tmp_path).run(on_validation=seen.append)
+    seen: list[Validation] = []
+    NetworkTrainer(short, tmp_path, source=TimedSource(clock)).run(on_validation=seen.append)
     assert [progress.step for progress in seen] == [1]
 
 
@@ -194,12 +194,12 @@ def test_patience_ends_a_training(tmp_path: Path) -> None:
     )
     source = settings.examples.prepare(settings.scaling, 2, 0)
     losses: list[float] = []
-    training = Trainer(settings, source, tmp_path)
+    training = NetworkTrainer(settings, tmp_path, source=source)
     training.run(on_validation=lambda progress: losses.append(progress.validation_loss))
     assert len(losses) == losses.index(min(losses)) + 1 + 3 < 200
     assert training.pace.ending == "3 validations brought no improvement"
     again: list[int] = []
-    Trainer(settings, source, tmp_path).run(lambda step, _: again.append(step))
+    NetworkTrainer(settings, tmp_path, source=source).run(lambda step, _: again.append(step))
     assert again == []
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepstorm.models.checkpoint import NetworkCard, save_network
-from deepstorm.models.deepstorm import DeepStormNetwork, DeepStormNetworkSettings
-from deepstorm.models.native import NativeNetwork, NativeNetworkSettings
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.architectures import DeepStormNetworkSettings, NativeNetworkSettings
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.checkpoint import save_network
+from deepstorm.models.deepstorm import DeepStormNetwork
+from deepstorm.models.native import NativeNetwork
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.training.course.reducing import allow_8_bits
 from deepstorm.training.examples.protocol import ExampleSource
 from deepstorm.training.examples.simulated import SimulatedExamples
@@ -42,7 +44,7 @@ def test_a_good_network_gets_its_ranges(
 ) -> None:
     path = kept(network, tmp_path / "tiny.safetensors")
     assert allow_8_bits(path, source, SpikeCrossEntropyLoss())
-    file = NetworkFile(path)
+    file = TrainedNetwork.open(path)
     ranges = file.card.activation_ranges
     assert len(ranges) == sum("weight" in name for name in network.state_dict()) + 2
     assert min(ranges) > 0

@@ -9,12 +9,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from deepstorm.errors import InputError
-from deepstorm.models.native import NativeNetworkSettings
+from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import MinMaxScaling
 from deepstorm.training.course.folder import STATE_NAME
 from deepstorm.training.course.state import History, State, read_state, write_state
 from deepstorm.training.examples.simulated import SimulatedExamples
-from deepstorm.training.network import Trainer, TrainingSettings
+from deepstorm.training.network import NetworkTrainer, TrainingSettings
 
 ONE_STEP = TrainingSettings(
     name="tiny",
@@ -25,9 +25,9 @@ ONE_STEP = TrainingSettings(
 )
 
 
-def trainer(settings: TrainingSettings, folder: Path) -> Trainer:
+def trainer(settings: TrainingSettings, folder: Path) -> NetworkTrainer:
     examples = settings.examples.prepare(settings.scaling, settings.network.upsampling, 0)
-    return Trainer(settings, examples, folder)
+    return NetworkTrainer(settings, folder, source=examples)
 
 
 def metadata_of(path: Path) -> dict[str, str]:

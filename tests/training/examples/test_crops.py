@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstorm.training.examples.crops import Crops, draw_window
+from deepstorm.training.examples.crops import Crops, draw_span
 from deepstorm.training.examples.summed_movies import KeptMovie, SummedMovie, find_movie, keep_movie
 
 SIDE = 96
@@ -39,7 +39,7 @@ def test_windows_lie_in_the_image_and_count_up_to_its_border(
     cells: int, crop: int, margin: int, seed: int
 ) -> None:
     length = 4 * cells
-    window = draw_window(length, 4 * crop, 4 * margin, 4, np.random.default_rng(seed))
+    window = draw_span(length, 4 * crop, 4 * margin, 4, np.random.default_rng(seed))
     assert window.start % 4 == 0
     assert 0 <= window.start <= window.first < window.last <= window.stop <= length
     assert window.stop - window.start == min(4 * crop, length)
@@ -52,7 +52,7 @@ def test_windows_lie_in_the_image_and_count_up_to_its_border(
 def test_pixels_at_the_border_count_hardly_less_often() -> None:
     rng, counts = np.random.default_rng(0), np.zeros(SIDE)
     for _ in range(3000):
-        window = draw_window(SIDE, 48, 8, 4, rng)
+        window = draw_span(SIDE, 48, 8, 4, rng)
         counts[window.first : window.last] += 1
     assert counts.min() > 0.4 * counts.mean()
 

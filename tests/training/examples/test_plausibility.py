@@ -14,7 +14,7 @@ from deepstorm.simulation.scenes import FilamentScene, Scene, UniformScene
 from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 from deepstorm.training.examples.plausibility import alone, check_positions, check_sparse, within
-from deepstorm.training.examples.regions import Acquisition, RegionExamples
+from deepstorm.training.examples.regions import KnownFrames, RegionExamples
 
 PIXEL_NM = 100.0
 WIDTH_PX, HEIGHT_PX = 60, 48
@@ -189,7 +189,7 @@ def test_what_lies_within() -> None:
 def test_regions_of_given_frames_are_checked() -> None:
     examples = RegionExamples(region_px=12, regions_per_frame=5, min_emitters=1, batch_size=4)
     frames, emitters = DENSE
-    examples.prepare(PhotonScaling(), 4, 0, Acquisition(frames, emitters, PIXEL_NM))
-    swapped = Acquisition(frames, replace(emitters, frame=emitters.frame + 1), PIXEL_NM)
+    examples.prepare(PhotonScaling(), 4, 0, KnownFrames(frames, emitters, PIXEL_NM))
+    swapped = KnownFrames(frames, replace(emitters, frame=emitters.frame + 1), PIXEL_NM)
     with pytest.raises(InputError, match="each frame number were one less"):
         examples.prepare(PhotonScaling(), 4, 0, swapped)

@@ -16,7 +16,7 @@ from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 from deepstorm.training.examples.protocol import TRAINING, VALIDATION
 from deepstorm.training.examples.regions import (
-    Acquisition,
+    KnownFrames,
     RegionExamples,
     RegionSource,
     paper_simulation,
@@ -27,22 +27,22 @@ SIDE = 8
 SMALL = RegionExamples(region_px=SIDE, regions_per_frame=30, min_emitters=2, batch_size=5)
 
 
-def acquire(frames: int = 10, seed: int = 0, density: float = 6.0) -> Acquisition:
-    """A simulated acquisition of 20 × 24 pixels."""
+def acquire(frames: int = 10, seed: int = 0, density: float = 6.0) -> KnownFrames:
+    """Simulated frames of 20 × 24 pixels."""
     settings = SimulationSettings(
         frames=frames, height_px=20, width_px=24, density_per_um2=density, scene=UniformScene()
     )
     movie = simulate_movie(settings, np.random.default_rng(seed))
-    return Acquisition(np.concatenate(list(movie.frames())), movie.truth, settings.pixel_size_nm)
+    return KnownFrames(np.concatenate(list(movie.frames())), movie.truth, settings.pixel_size_nm)
 
 
-ACQUISITION = acquire()
+KNOWN = acquire()
 
 
 def prepare(
-    examples: RegionExamples = SMALL, seed: int = 0, acquisition: Acquisition = ACQUISITION
+    examples: RegionExamples = SMALL, seed: int = 0, known: KnownFrames = KNOWN
 ) -> RegionSource:
-    return examples.prepare(PhotonScaling(), 4, seed, acquisition)
+    return examples.prepare(PhotonScaling(), 4, seed, known)
 
 
 def test_a_batch_has_the_shapes_that_it_says() -> None:
@@ -71,9 +71,9 @@ def test_both_sides_have_a_frame(fraction: float, held_back: int) -> None:
 def test_regions_are_cut_out_of_the_frames_with_their_emitters(stream: int) -> None:
     source = prepare()
     corners = source.training if stream == TRAINING else source.validation
-    frames = ACQUISITION.frames
+    frames = KNOWN.frames
     scaled = PhotonScaling().fit(frames, calibrate_frames(frames).instrument).apply(frames)
-    spikes = spike_images(ACQUISITION.emitters, (10, 80, 96), 25.0)
+    spikes = spike_images(KNOWN.emitters, (10, 80, 96), 25.0)
     cut = {
         scaled[f, :, y : y + SIDE, x : x + SIDE].tobytes(): spikes[
             f, 4 * y : 4 * (y + SIDE), 4 * x : 4 * (x + SIDE)
@@ -107,10 +107,7 @@ def test_a_scaling_is_taken_from_so_many_regions_at_most(monkeypatch: pytest.Mon
     source = replace(prepare(), base_scaling=MinMaxScaling())
     chosen = np.linspace(0, len(source.training) - 1, 7).astype(np.int64)
     regions = np.stack(
-        [
-            source.acquisition.frames[f, y : y + SIDE, x : x + SIDE]
-            for f, y, x in source.training[chosen]
-        ]
+        [source.known.frames[f, y : y + SIDE, x : x + SIDE] for f, y, x in source.training[chosen]]
     )
     assert source.scaling == MinMaxScaling().trained_on(regions)
 
@@ -148,7 +145,7 @@ def test_no_simulation_of_a_user_is_trained_on() -> None:
     source = examples.prepare(PhotonScaling(), 2, 1)
     theirs = simulate(simulation, seed=1).frames
     assert theirs is not None
-    assert not (source.acquisition.frames == theirs).all(axis=(1, 2)).any()
+    assert not (source.known.frames == theirs).all(axis=(1, 2)).any()
 
 
 def test_frames_held_back_follow_each_other() -> None:
@@ -167,9 +164,9 @@ def test_the_seed_decides_the_simulation() -> None:
         update={"simulation": paper_simulation().model_copy(update={"frames": 3})}
     )
     first, second, other = (examples.prepare(PhotonScaling(), 2, seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first.acquisition.frames, second.acquisition.frames)
+    np.testing.assert_array_equal(first.known.frames, second.known.frames)
     np.testing.assert_array_equal(first.training, second.training)
-    assert not np.array_equal(first.acquisition.frames, other.acquisition.frames)
+    assert not np.array_equal(first.known.frames, other.known.frames)
 
 
 @pytest.mark.parametrize("least", [0, 3, 6])
@@ -184,9 +181,9 @@ def test_regions_hold_enough_emitters(least: int) -> None:
 def test_emitters_of_other_frames_do_not_count() -> None:
     frame = np.array([0, 1, 2, 5, 99])
     emitters = Localizations(frame, np.full(5, 4.5), np.full(5, 4.5))
-    acquisition = Acquisition(np.random.default_rng(0).random((8, SIDE, SIDE)), emitters, 1.0)
+    known = KnownFrames(np.random.default_rng(0).random((8, SIDE, SIDE)), emitters, 1.0)
     examples = SMALL.model_copy(update={"min_emitters": 1, "validation_fraction": 0.5})
-    source = prepare(examples, seed=1, acquisition=acquisition)
+    source = prepare(examples, seed=1, known=known)
     corners = np.concatenate([source.training, source.validation])
     assert set(corners[:, 0].tolist()) == {0, 1, 2, 5}
     assert (source.batch(0).spikes.sum(axis=(1, 2, 3)) == 1).all()
@@ -194,8 +191,8 @@ def test_emitters_of_other_frames_do_not_count() -> None:
 
 def test_two_emitters_in_a_pixel_are_two() -> None:
     emitters = Localizations(np.repeat([0, 1], 3), np.full(6, 350.0), np.full(6, 270.0))
-    acquisition = Acquisition(np.random.default_rng(0).random((2, SIDE, SIDE)), emitters, 100.0)
-    source = prepare(acquisition=acquisition)
+    known = KnownFrames(np.random.default_rng(0).random((2, SIDE, SIDE)), emitters, 100.0)
+    source = prepare(known=known)
     spikes = source.batch(0).spikes
     assert spikes.shape == (5, 1, 32, 32)
     assert (spikes[:, 0, 10, 14] == 3).all()
@@ -207,9 +204,9 @@ def test_spikes_lie_where_the_light_is() -> None:
     settings = paper_simulation().model_copy(update=bright)
     movie = simulate_movie(settings, np.random.default_rng(3))
     frames = np.concatenate(list(movie.frames()))
-    acquisition = Acquisition(frames, movie.truth, settings.pixel_size_nm)
+    known = KnownFrames(frames, movie.truth, settings.pixel_size_nm)
     examples = RegionExamples(region_px=12, regions_per_frame=10, min_emitters=1, batch_size=40)
-    source = examples.prepare(PhotonScaling(), 8, 0, acquisition)
+    source = examples.prepare(PhotonScaling(), 8, 0, known)
     batches = [source.batch(step) for step in range(3)]
     frames, spikes_of = (
         np.concatenate([getattr(batch, name) for batch in batches]) for name in ("frames", "spikes")
@@ -229,12 +226,9 @@ def test_spikes_lie_where_the_light_is() -> None:
 
 
 def test_the_papers_scaling_is_taken_from_the_training_regions() -> None:
-    source = SMALL.prepare(MinMaxScaling(), 4, 0, ACQUISITION)
+    source = SMALL.prepare(MinMaxScaling(), 4, 0, KNOWN)
     regions = np.stack(
-        [
-            ACQUISITION.frames[f, y : y + SIDE, x : x + SIDE].astype(float)
-            for f, y, x in source.training
-        ]
+        [KNOWN.frames[f, y : y + SIDE, x : x + SIDE].astype(float) for f, y, x in source.training]
     )
     low = regions.min(axis=(1, 2), keepdims=True)
     stretched = (regions - low) / (regions.max(axis=(1, 2), keepdims=True) - low)
@@ -248,11 +242,11 @@ def test_the_papers_scaling_is_taken_from_the_training_regions() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 20, 24), (5, 7, 24), (5, 20, 7)])
 def test_frames_that_are_too_few_or_too_small_are_refused(shape: tuple[int, int, int]) -> None:
-    acquisition = Acquisition(np.zeros(shape), ACQUISITION.emitters, 100.0)
+    known = KnownFrames(np.zeros(shape), KNOWN.emitters, 100.0)
     count, height, width = shape
     words = f"has {count} frames of {height} × {width} pixels; expected at least 2 frames"
     with pytest.raises(InputError, match=words):
-        prepare(acquisition=acquisition)
+        prepare(known=known)
 
 
 def test_frames_with_too_few_emitters_are_refused() -> None:
@@ -286,9 +280,9 @@ def test_of_given_frames_nothing_is_known() -> None:
 
 def test_the_papers_training_set_is_like_the_papers() -> None:
     source = RegionExamples(regions_per_frame=20).prepare(MinMaxScaling(), 8, 1)
-    assert source.acquisition.frames.shape == (20, 64, 64)
+    assert source.known.frames.shape == (20, 64, 64)
     assert source.training.shape == (280, 3)
     assert source.validation.shape == (120, 3)
-    density = len(source.acquisition.emitters) / 20 / 6.4**2
+    density = len(source.known.emitters) / 20 / 6.4**2
     assert density == pytest.approx(6, rel=0.1)
     assert source.batch(0).spikes.shape == (16, 1, 208, 208)

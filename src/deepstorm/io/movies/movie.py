@@ -1,7 +1,8 @@
-"""What a movie is, and the one in memory."""
+"""What a movie is, what all movies share, and the one in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -10,7 +11,6 @@ import numpy as np
 from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
 from deepstorm.io.checking import require_finite, require_numbers, require_pixel_size
-from deepstorm.io.closing import ClosesItself
 
 
 @runtime_checkable
@@ -18,7 +18,8 @@ class Movie(Protocol):
     """Frames of one camera, in the order of time.
 
     A movie is a context manager that closes itself. Frames are given in the type in which they are
-    stored and are finite.
+    stored and are finite. The length changes in :meth:`refresh` and at no other time. A movie can
+    be pickled: what comes out in another process is opened there, as by :meth:`reopen`.
     """
 
     @property
@@ -37,8 +38,30 @@ class Movie(Protocol):
     def pixel_size_nm(self) -> float | None:
         """Size of a camera pixel in nm where the source gives a credible one, else None."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people: what may be wrong with the movie, frames that lack for instance."""
+
     def read(self, start: int, stop: int) -> AnyArray:
         """Return the frames from ``start`` up to, not including, ``stop``; shape (n, y, x)."""
+
+    def reopen(self) -> Movie:
+        """Return the same movie opened anew; each is closed on its own.
+
+        Raises
+        ------
+        InputError
+            If the source is gone, or has become another one.
+        """
+
+    def refresh(self) -> int:
+        """Look whether the source has more frames by now, and return how many there are.
+
+        Raises
+        ------
+        InputError
+            If the source has become another one.
+        """
 
     def close(self) -> None:
         """Let go of the source."""
@@ -55,7 +78,59 @@ class Movie(Protocol):
         """Close the movie."""
 
 
-class ArrayMovie(ClosesItself):
+class MovieBase:
+    """What movies have in common: they close themselves, and by default they do not grow.
+
+    ``__reduce__`` says what opens the movie again, for pickle as for :meth:`reopen`.
+    """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What may be wrong with the movie; by default nothing is known."""
+        return ()
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return a function that opens the movie again, and its arguments."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is opened again")
+
+    def reopen(self) -> Any:
+        """Return the same movie opened anew; each is closed on its own."""
+        again, arguments = self.__reduce__()
+        return again(*arguments)
+
+    def refresh(self: Movie) -> int:
+        """Return the number of frames, which by default does not change."""
+        return self.shape[0]
+
+    def close(self) -> None:
+        """Let go of the source; by default it belongs to somebody else."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def require_range(start: int, stop: int, movie: Movie) -> None:
+    """Refuse a range of frames that is not inside a movie.
+
+    Raises
+    ------
+    IndexError
+        If it is not.
+    """
+    count = movie.shape[0]
+    if not 0 <= start <= stop <= count:
+        raise IndexError(f"frames {start} to {stop} are not inside '{movie.name}' of {count}")
+
+
+class ArrayMovie(MovieBase):
     """Frames of an array in memory, or of a memory-mapped one.
 
     Parameters
@@ -85,14 +160,14 @@ class ArrayMovie(ClosesItself):
             raise InputError(f"'{name}' has shape {frames.shape} and holds no pixels")
         require_numbers(frames.dtype, name)
         self._frames = frames if frames.ndim == 3 else frames[np.newaxis]
+        count, height, width = self._frames.shape
+        self.shape = (count, height, width)
         self.name = name
         self.pixel_size_nm = None if pixel_size_nm is None else require_pixel_size(pixel_size_nm)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Length of the axes (frame, y, x)."""
-        frames, height, width = self._frames.shape
-        return frames, height, width
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the type and what it was made of."""
+        return type(self), (self._frames, self.pixel_size_nm, self.name)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -109,9 +184,7 @@ class ArrayMovie(ClosesItself):
         InputError
             If a frame holds NaN or infinite pixels.
         """
-        count = len(self._frames)
-        if not 0 <= start <= stop <= count:
-            raise IndexError(f"frames {start} to {stop} are not inside '{self.name}' of {count}")
+        require_range(start, stop, self)
         block = self._frames[start:stop].astype(self.dtype, copy=False)
         require_finite(block, start, self.name)
         return block

@@ -3,38 +3,92 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.errors import InputError
-from deepstorm.io.closing import ClosesItself
+from deepstorm.io.checking import existing_file, head_of
 from deepstorm.io.movies.movie import ArrayMovie, Movie
-from deepstorm.io.movies.tiff.stack import TiffMovie
+from deepstorm.io.movies.selection import SelectedMovie
+
+FORMATS = (
+    "deepstorm.io.movies.tiff.ndtiff:NDTiffFormat",
+    "deepstorm.io.movies.tiff.opening:TiffFormat",
+    "deepstorm.io.movies.npy:NpyFormat",
+)
+"""Where each format of movies is, particular ones before general ones.
+
+They are imported one after the other until one matches, so that nobody waits for a reader that is
+not needed.
+"""
 
 
-class _LentMovie(ClosesItself):
-    """A movie that somebody else opened and will close."""
+class MovieFormat(Protocol):
+    """A format of movies. Its module imports a vendor's reader inside the function using it."""
 
-    def __init__(self, movie: Movie) -> None:
-        self._movie = movie
-        self.name = movie.name
-        self.shape = movie.shape
-        self.dtype = movie.dtype
-        self.pixel_size_nm = movie.pixel_size_nm
+    name: str
+    """What the format is called in messages."""
 
-    def read(self, start: int, stop: int) -> AnyArray:
-        return self._movie.read(start, stop)
+    suffixes: tuple[str, ...]
+    """How its files are usually named, for messages alone."""
+
+    @staticmethod
+    def matches(head: bytes, path: Path) -> bool:
+        """Whether a file is of this format.
+
+        Parameters
+        ----------
+        head : bytes
+            How the file begins, 64 bytes at most; empty for a folder.
+        path : Path
+            To be looked at only where the format has nothing at its beginning to be told by.
+        """
+
+    @staticmethod
+    def open(path: Path, *, growing: bool) -> Movie:
+        """Open a movie of this format; ``growing`` as in :func:`open_movie`.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged or holds no movie.
+        """
 
 
-def open_movie(source: PathLike | AnyArray | Movie) -> Movie:
+class _LentMovie(SelectedMovie):
+    """The whole of a movie that somebody else opened and will close."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _itself, (self._movie,)
+
+    def reopen(self) -> Movie:
+        """Return the movie opened anew, which is then the caller's to close."""
+        return self._movie.reopen()
+
+    def close(self) -> None:
+        """Leave the movie open."""
+
+
+def _itself(movie: Movie) -> Movie:
+    return movie
+
+
+def open_movie(source: PathLike | AnyArray | Movie, *, growing: bool = False) -> Movie:
     """Open a movie from whatever holds one.
 
     Parameters
     ----------
     source : path-like, ndarray or Movie
-        A TIFF file; an array of shape (frame, y, x) or (y, x); or a movie that is already open,
-        which then stays open when the returned one is closed.
+        A file in one of the formats; an array of shape (frame, y, x) or (y, x); or a movie that is
+        already open, which then stays open when the returned one is closed.
+    growing : bool
+        Whether a file is still being written: what is whole of it is the movie so far, and
+        :meth:`Movie.refresh` finds what comes. A file that is not is refused if it is cut off.
 
     Returns
     -------
@@ -51,7 +105,38 @@ def open_movie(source: PathLike | AnyArray | Movie) -> Movie:
     if isinstance(source, Movie):
         return _LentMovie(source)
     if isinstance(source, (str, os.PathLike)):
-        return TiffMovie(source)
+        return _open_file(Path(source), growing=growing)
     raise InputError(
         f"a movie cannot be read from {type(source).__name__}; give a file name or an array"
     )
+
+
+def _open_file(path: Path, *, growing: bool) -> Movie:
+    head = b"" if path.is_dir() else head_of(existing_file(path))
+    for form in map(_format, FORMATS):
+        if form.matches(head, path):
+            return form.open(path, growing=growing)
+    raise InputError(_why_not(existing_file(path), head))
+
+
+def _format(reference: str) -> type[MovieFormat]:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+
+
+def _why_not(file: Path, head: bytes) -> str:
+    """Say what came instead of a movie, and what is read."""
+    forms = [_format(reference) for reference in FORMATS]
+    named = [form.name for form in forms if file.suffix.lower() in form.suffixes]
+    read = "; ".join(f"{form.name} ({', '.join(form.suffixes)})" for form in forms)
+    is_not = f"a {named[-1]} file, whatever its name says" if named else "a movie that is read here"
+    return (
+        f"'{file.name}' is not {is_not}: it begins with {_beginning(head)}. Movies are read from "
+        f"{read}; save others as TIFF, for instance with Fiji"
+    )
+
+
+def _beginning(head: bytes) -> str:
+    """Return the first characters of a text, or the first bytes of anything else."""
+    text = head[:24].split(b"\n")[0].decode("ascii", errors="replace").strip()
+    return f"'{text}'" if text.isprintable() and text.isascii() and text else head[:8].hex(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,7 @@ import numpy as np
 
 from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
-from deepstorm.io.closing import ClosesItself
-from deepstorm.io.movies.movie import Movie
+from deepstorm.io.movies.movie import Movie, MovieBase, require_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,17 @@ def parse_frames(text: str) -> slice:
     return slice(start, stop)
 
 
-class SelectedMovie(ClosesItself):
+class SelectedMovie(MovieBase):
     """Some frames and some pixels of another movie, which it closes with itself.
+
+    It grows with its movie up to the last frame that was asked for, without end where none was.
 
     Parameters
     ----------
     movie : Movie
     frames : slice, optional
-        Without a step; negative ends count from the last frame, as in Python.
+        Without a step; negative ends count from the last frame, as in Python, which is the last one
+        there is when they are selected.
     region : Region, optional
 
     Raises
@@ -99,9 +102,11 @@ class SelectedMovie(ClosesItself):
                 "give START:STOP counted from 0"
             )
         self._movie = movie
-        self._frames = range(start, stop)
+        self._start = start
+        # An end beyond the last frame is kept, for a movie that grows up to it.
+        open_end = chosen.stop is None or chosen.stop >= count
+        self._stop = chosen.stop if open_end else stop
         self._region = region if region is not None else Region(0, 0, width, height)
-        self.shape = (len(self._frames), self._region.height, self._region.width)
         self._check_region(height, width)
 
     def _check_region(self, height: int, width: int) -> None:
@@ -117,7 +122,13 @@ class SelectedMovie(ClosesItself):
     @property
     def frames(self) -> range:
         """Numbers of the selected frames in the whole movie."""
-        return self._frames
+        count = self._movie.shape[0]
+        return range(self._start, count if self._stop is None else min(self._stop, count))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Length of the axes (frame, y, x)."""
+        return len(self.frames), self._region.height, self._region.width
 
     @property
     def name(self) -> str:
@@ -134,6 +145,26 @@ class SelectedMovie(ClosesItself):
         """Size of a camera pixel where the source gives one."""
         return self._movie.pixel_size_nm
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What may be wrong with the whole movie."""
+        return self._movie.notes
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the type, the whole movie and what is selected of it."""
+        return type(self), (self._movie, slice(self._start, self._stop), self._region)
+
+    def reopen(self) -> Movie:
+        """Return the same selection of the whole movie opened anew."""
+        again, (movie, *selection) = self.__reduce__()
+        selected: Movie = again(movie.reopen(), *selection)
+        return selected
+
+    def refresh(self) -> int:
+        """Look whether the whole movie has more frames by now; return how many are selected."""
+        self._movie.refresh()
+        return self.shape[0]
+
     def read(self, start: int, stop: int) -> AnyArray:
         """Return frames ``start`` to ``stop`` of the selection, shape (n, y, x).
 
@@ -144,10 +175,9 @@ class SelectedMovie(ClosesItself):
         InputError
             If a frame cannot be read.
         """
-        region, count = self._region, self.shape[0]
-        if not 0 <= start <= stop <= count:
-            raise IndexError(f"frames {start} to {stop} are not inside a selection of {count}")
-        frames = self._movie.read(self._frames.start + start, self._frames.start + stop)
+        region = self._region
+        require_range(start, stop, self)
+        frames = self._movie.read(self._start + start, self._start + stop)
         return frames[:, region.y : region.y + region.height, region.x : region.x + region.width]
 
     def close(self) -> None:

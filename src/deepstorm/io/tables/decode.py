@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,14 @@ import numpy as np
 
 from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
-from deepstorm.io.tables.emitter_columns import root_mean_square
+from deepstorm.io.tables.emitter_columns import lateral
 from deepstorm.io.tables.numbers import Head, read_numbers, write_rows
-from deepstorm.io.tables.text_formats import (
-    WriteOptions,
-    finished,
-    needed_pixel_size,
-    scaled,
-)
+from deepstorm.io.tables.table_format import TableFormat, WriteOptions, needed_pixel_size
+from deepstorm.io.tables.text_formats import finished, scaled
 from deepstorm.structures import Localizations
 
 
-class Decode:
+class Decode(TableFormat):
     """CSV tables of DECODE: three lines of comments, then named columns; frames from 0.
 
     Positions are in px or nm from the *centre* of the first pixel, half a pixel from the corner
@@ -53,13 +50,15 @@ class Decode:
                 nm = scaled(found[axis], pixel_nm if scale == "px" else 1.0)
                 columns[f"{axis}_nm"] = nm + pixel_nm / 2
         if "x_sig" in found and "y_sig" in found:
-            sigma = root_mean_square(found["x_sig"], found["y_sig"])
+            sigma = lateral(found["x_sig"], found["y_sig"])
             columns["uncertainty_nm"] = scaled(sigma, pixel_x if scale == "px" else 1.0)
         if "z_nm" in columns and len(columns["z_nm"]) and not columns["z_nm"].any():
             del columns["z_nm"]  # DECODE writes a z of 0 for 2D data
         return finished(head, columns, first_frame=0)
 
-    def write(self, path: Path, localizations: Localizations, options: WriteOptions) -> None:
+    def write(
+        self, files: Sequence[Path], localizations: Localizations, options: WriteOptions
+    ) -> None:
         """Write positions in pixels, with every column that DECODE looks for."""
         pixel_nm = needed_pixel_size(options.pixel_size_nm, "DECODE tables count in camera pixels")
         known = _decode_columns(localizations, pixel_nm)
@@ -68,7 +67,7 @@ class Decode:
         meta = json.dumps({"xy_unit": "px", "px_size": [pixel_nm, pixel_nm]})
         header = f'# DECODE EmitterSet\n# {{"version": "deepstorm"}}\n# {meta}\n{self._headings}\n'
         write_rows(
-            path,
+            files[0],
             header,
             [known.get(name, unknown) for name in names],
             ["%d" if name in ("frame_ix", "id") else "%.6f" for name in names],

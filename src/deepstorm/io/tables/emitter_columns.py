@@ -84,7 +84,7 @@ def _frames(values: Float64Array, first_frame: int, where: Callable[[int], str])
     return values.astype(np.int64) - first_frame
 
 
-def root_mean_square(first: AnyArray, second: AnyArray) -> Float64Array:
+def lateral(first: AnyArray, second: AnyArray) -> Float64Array:
     """Join what a format gives for x and y separately into one lateral value."""
     with np.errstate(over="ignore"):
         joined: Float64Array = np.hypot(_as_float(first), _as_float(second)) / np.sqrt(2)

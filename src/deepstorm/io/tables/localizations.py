@@ -5,40 +5,32 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
-from deepstorm.files import output_set, written_whole
+from deepstorm.files import OutputSet, output_set
 from deepstorm.io.checking import existing_file
-from deepstorm.io.tables.decode import Decode
 from deepstorm.io.tables.numbers import Head, read_head
-from deepstorm.io.tables.picasso import HDF5_SIGNATURE, Picasso, picasso_libraries
-from deepstorm.io.tables.text_formats import (
-    Challenge,
-    Challenge2013,
-    ChallengeTruth,
-    TextFormat,
-    ThunderStorm,
-    WriteOptions,
-    ZeroCostDl4Mic,
-)
+from deepstorm.io.tables.table_format import GrowingFormat, TableFormat, WriteOptions
 from deepstorm.structures import Localizations
 
 # The first that matches is taken, so the particular ones come before the general ones.
-_TEXT_FORMATS: tuple[TextFormat, ...] = (
-    Decode(),
-    ChallengeTruth(),
-    Challenge(),
-    Challenge2013(),
-    ZeroCostDl4Mic(),
-    ThunderStorm(),
+TABLE_FORMATS = (
+    "deepstorm.io.tables.picasso:Picasso",
+    "deepstorm.io.tables.decode:Decode",
+    "deepstorm.io.tables.text_formats:ChallengeTruth",
+    "deepstorm.io.tables.text_formats:Challenge",
+    "deepstorm.io.tables.text_formats:Challenge2013",
+    "deepstorm.io.tables.text_formats:ZeroCostDl4Mic",
+    "deepstorm.io.tables.text_formats:ThunderStorm",
 )
-_PICASSO = Picasso()
-_BY_SUFFIX = {".csv": ThunderStorm.name, ".hdf5": Picasso.name, ".h5": Picasso.name}
+_FORMATS: tuple[TableFormat, ...] = tuple(resolve_name(place)() for place in TABLE_FORMATS)
+_BY_SUFFIX = {suffix: form.name for form in _FORMATS for suffix in form.suffixes}
 
-FORMATS = tuple(sorted([Picasso.name, *(text.name for text in _TEXT_FORMATS)]))
+FORMATS = tuple(sorted(form.name for form in _FORMATS))
 """The names of all formats, for reading and for writing."""
 
 
@@ -69,24 +61,20 @@ def read_localizations(path: PathLike, *, pixel_size_nm: float | None = None) ->
     """
     file = existing_file(path)
     try:
-        with file.open("rb") as handle:
-            is_hdf5 = handle.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-        if is_hdf5:
-            return _PICASSO.read(file, pixel_size_nm)
         head = read_head(file)
         return _format_of(head).read(head, pixel_size_nm)
     except OSError as error:
         raise InputError(f"the file '{file}' cannot be read: {error}") from error
 
 
-def _format_of(head: Head) -> TextFormat:
-    for text in _TEXT_FORMATS:
-        if text.matches(head):
-            return text
-    shown = ", ".join(head.names)[:80]
+def _format_of(head: Head) -> TableFormat:
+    for form in _FORMATS:
+        if form.matches(head):
+            return form
+    shown = f"its columns are {', '.join(head.names)[:80]!r}" if head.names else "it is not text"
     raise InputError(
-        f"'{head.path.name}' is not a known table of localizations: its columns are {shown!r}; "
-        "expected one of ThunderSTORM, Picasso, DECODE, the SMLM challenge or ZeroCostDL4Mic"
+        f"'{head.path.name}' is not a known table of localizations: {shown}; expected one of the "
+        f"formats {', '.join(FORMATS)}"
     )
 
 
@@ -124,15 +112,21 @@ def write_localizations(
         If the format is not known, the pixel size is needed and missing, a position is not finite,
         or the file may not be written.
     """
-    chosen = _chosen_format(Path(path), format)
+    form, options = _chosen_format(Path(path), format), WriteOptions(pixel_size_nm, shape)
+    with output_set(form.files(Path(path)), overwrite=overwrite) as outputs:
+        _write(form, outputs, path, localizations, options)
+
+
+def _write(
+    form: TableFormat,
+    outputs: OutputSet,
+    path: PathLike,
+    localizations: Localizations,
+    options: WriteOptions,
+) -> None:
     _require_finite_positions(localizations)
-    options = WriteOptions(pixel_size_nm, shape)
-    if chosen == Picasso.name:
-        _PICASSO.write(path, localizations, options, overwrite=overwrite)
-        return
-    text = next(known for known in _TEXT_FORMATS if known.name == chosen)
-    with written_whole(path, overwrite=overwrite) as partial:
-        text.write(partial, localizations, options)
+    files = [outputs.staged(file) for file in form.files(Path(path))]
+    form.write(files, localizations, options)
 
 
 def files_of_table(path: PathLike | None) -> list[Path]:
@@ -145,13 +139,7 @@ def files_of_table(path: PathLike | None) -> list[Path]:
     InputError
         If the name does not tell the format.
     """
-    if path is None:
-        return []
-    file = Path(path)
-    if _chosen_format(file, None) != Picasso.name:
-        return [file]
-    picasso_libraries()
-    return [file, file.with_suffix(".yaml")]
+    return [] if path is None else _chosen_format(Path(path), None).files(Path(path))
 
 
 @contextlib.contextmanager
@@ -164,8 +152,8 @@ def localization_stream(
 ) -> Iterator[Callable[[Localizations], None]]:
     """Yield a function that adds localizations to a table, which appears when all are written.
 
-    A ThunderSTORM table is written as localizations come, so that it may be longer than memory;
-    other formats are written at the end.
+    A table in a :class:`GrowingFormat` is written as localizations come, so that it may be longer
+    than memory; others are written at the end.
 
     Parameters
     ----------
@@ -173,48 +161,45 @@ def localization_stream(
         See :func:`write_localizations`, as for the other parameters. All parts must have the same
         columns.
     """
-    with output_set(files_of_table(path), overwrite=overwrite) as outputs:
-        if _chosen_format(Path(path), None) == ThunderStorm.name:
-            yield _Appender(outputs.staged(path))
+    form, options = _chosen_format(Path(path), None), WriteOptions(pixel_size_nm, shape)
+    with output_set(form.files(Path(path)), overwrite=overwrite) as outputs:
+        if isinstance(form, GrowingFormat):
+            yield _Appender(form, outputs.staged(path))
             return
         parts: list[Localizations] = []
         yield parts.append
-        write_localizations(
-            outputs.staged(path),
-            Localizations.concatenate(parts),
-            pixel_size_nm=pixel_size_nm,
-            shape=shape,
-        )
+        _write(form, outputs, path, Localizations.concatenate(parts), options)
 
 
 class _Appender:
-    """Adds to a ThunderSTORM table; the first part writes its header."""
+    """Adds to a table; the first part writes its header."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, form: GrowingFormat, path: Path) -> None:
+        self._form = form
         self._path = path
         self._next_id = 1
-        self._format = ThunderStorm()
-        self._format.write(path, Localizations.concatenate([]), WriteOptions())
+        form.write([path], Localizations.concatenate([]), WriteOptions())
 
     def __call__(self, part: Localizations) -> None:
         _require_finite_positions(part)
         if self._next_id == 1:
-            self._format.write(self._path, part, WriteOptions())
+            self._form.write([self._path], part, WriteOptions())
         else:
-            self._format.append(self._path, part, self._next_id)
+            self._form.append(self._path, part, self._next_id)
         self._next_id += len(part)
 
 
-def _chosen_format(path: Path, format_name: str | None) -> str:
+def _chosen_format(path: Path, format_name: str | None) -> TableFormat:
     chosen = format_name or _BY_SUFFIX.get(path.suffix.lower())
     if chosen is None:
         raise InputError(
-            f"the format of '{path.name}' is not known from its name; end it in .csv for "
-            f"ThunderSTORM or .hdf5 for Picasso, or choose a format: {', '.join(FORMATS)}"
+            f"the format of '{path.name}' is not known from its name; end it in "
+            f"{' or '.join(_BY_SUFFIX)}, or choose a format: {', '.join(FORMATS)}"
         )
-    if chosen not in FORMATS:
-        raise InputError(f"'{chosen}' is not a table format; choose among {', '.join(FORMATS)}")
-    return chosen
+    for form in _FORMATS:
+        if form.name == chosen:
+            return form
+    raise InputError(f"'{chosen}' is not a table format; choose among {', '.join(FORMATS)}")
 
 
 def _require_finite_positions(localizations: Localizations) -> None:

@@ -6,7 +6,7 @@ import codecs
 import csv
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -18,16 +18,21 @@ from deepstorm.errors import InputError
 _DELIMITERS = ",\t;"
 _MAX_LINE = 100_000
 _ROWS_PER_CHUNK = 20_000
+_START_BYTES = 8
+# What no text has: control characters besides tab, line feed, form feed and carriage return.
+_CONTROL_CODES = frozenset(range(32)) - frozenset(b"\t\n\f\r")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What stands above the numbers of a table.
+    """How a file begins: what stands above the numbers of a table.
 
     Parameters
     ----------
     path : Path
         The file.
+    start : bytes
+        The first 8 bytes. Where they are no text, nothing else is known.
     comments : tuple of str
         The lines at the top that begin with ``#``, without it.
     names : tuple of str
@@ -35,17 +40,18 @@ class Head:
     delimiter : str
         What separates the cells.
     width : int
-        Number of columns.
+        Number of columns; 0 if the file is no text.
     lines_above : int
         Number of lines before the first row of numbers.
     """
 
     path: Path
-    comments: tuple[str, ...]
-    names: tuple[str, ...]
-    delimiter: str
-    width: int
-    lines_above: int
+    start: bytes
+    comments: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    delimiter: str = ","
+    width: int = 0
+    lines_above: int = 0
 
     def where(self, row: int) -> str:
         """Say in which file and line the numbers of a row stand; blank lines are not rows."""
@@ -58,16 +64,19 @@ class Head:
 
 
 def read_head(path: Path) -> Head:
-    """Read the comments and the header of a table.
+    """Read how a file begins: its first bytes, and the comments and the header of a text table.
 
     Raises
     ------
     InputError
-        If the file holds no table at all, or text of two bytes a letter.
+        If it is text without a table, or of two bytes a letter.
     """
     with path.open("rb") as raw:
-        if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise InputError(f"'{path.name}' is text in UTF-16; save it again in UTF-8")
+        start = raw.read(_START_BYTES)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"'{path.name}' is text in UTF-16; save it again in UTF-8")
+    if _CONTROL_CODES.intersection(start):
+        return Head(path, start)
     comments: list[str] = []
     lines_above = 0
     with path.open(encoding="utf-8-sig", errors="replace") as handle:
@@ -75,18 +84,20 @@ def read_head(path: Path) -> Head:
             if len(line) == _MAX_LINE:
                 break
             if line.strip() and not line.startswith("#"):
-                return _head(path, tuple(comments), line, lines_above)
+                return _head(Head(path, start, tuple(comments), lines_above=lines_above), line)
             comments += [line[1:].strip()] if line.startswith("#") else []
             lines_above += 1
     raise InputError(f"'{path.name}' holds no table of localizations")
 
 
-def _head(path: Path, comments: tuple[str, ...], line: str, lines_above: int) -> Head:
+def _head(above: Head, line: str) -> Head:
+    """Add the header to what stands above it, or that the line is the first row of numbers."""
     delimiter = max(_DELIMITERS, key=line.count)
     names = tuple(cell.strip() for cell in next(csv.reader([line.strip()], delimiter=delimiter)))
+    known = replace(above, delimiter=delimiter, width=len(names))
     if all(map(_is_number, names)):
-        return Head(path, comments, (), delimiter, len(names), lines_above)
-    return Head(path, comments, names, delimiter, len(names), lines_above + 1)
+        return known
+    return replace(known, names=names, lines_above=above.lines_above + 1)
 
 
 def _is_number(cell: str) -> bool:

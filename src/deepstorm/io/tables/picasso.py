@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deepstorm.arrays import AnyArray, Float64Array, PathLike
+from deepstorm.arrays import AnyArray, Float64Array
 from deepstorm.errors import InputError, MissingExtraError
-from deepstorm.files import output_set
 from deepstorm.io.checking import existing_file
-from deepstorm.io.tables.emitter_columns import localizations_from_columns, root_mean_square
-from deepstorm.io.tables.text_formats import WriteOptions, needed_pixel_size
+from deepstorm.io.tables.emitter_columns import lateral, localizations_from_columns
+from deepstorm.io.tables.numbers import Head
+from deepstorm.io.tables.table_format import TableFormat, WriteOptions, needed_pixel_size
 from deepstorm.structures import Localizations
 
 if TYPE_CHECKING:
     import h5py
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _MAX_YAML_BYTES = 2**20
 _MAX_INFLATION = 1100
@@ -30,7 +30,7 @@ _PLACEHOLDER_NOTE = "Localization precision is a placeholder"
 _COLUMNS = ("frame", "x", "y", "z", "photons", "sx", "sy", "bg", "lpx", "lpy", "confidence")
 
 
-class Picasso:
+class Picasso(TableFormat):
     """Picasso HDF5: dataset ``/locs`` and a ``.yaml`` file of the same stem.
 
     On disk, positions and widths are in camera pixels counted from the *centre* of the first one,
@@ -39,14 +39,19 @@ class Picasso:
     """
 
     name = "picasso"
+    suffixes = (".hdf5", ".h5")
 
-    def read(self, path: Path, pixel_size_nm: float | None) -> Localizations:
+    def matches(self, head: Head) -> bool:
+        """Recognise any HDF5 file."""
+        return head.start.startswith(_HDF5_SIGNATURE)
+
+    def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
         """Read the table.
 
         Parameters
         ----------
-        path : Path
-            The HDF5 file.
+        head : Head
+            Of the HDF5 file.
         pixel_size_nm : float, optional
             Size of a camera pixel; taken from the YAML file if not given. Where it is given, the
             YAML file may be missing.
@@ -58,6 +63,7 @@ class Picasso:
         InputError
             If a file is missing or damaged, or the pixel size is not known.
         """
+        path = head.path
         beside = path.with_suffix(".yaml")
         info = _read_info(beside) if beside.exists() else {}
         pixel_nm = needed_pixel_size(
@@ -76,34 +82,37 @@ class Picasso:
             where=lambda row: f"'{path.name}', entry {row} (counted from 0)",
         )
 
+    def files(self, path: Path) -> list[Path]:
+        """Return the HDF5 and the YAML file.
+
+        Raises
+        ------
+        MissingExtraError
+            If h5py or PyYAML is not installed.
+        """
+        _libraries()
+        return [path, path.with_suffix(".yaml")]
+
     def write(
-        self,
-        path: PathLike,
-        localizations: Localizations,
-        options: WriteOptions,
-        *,
-        overwrite: bool,
+        self, files: Sequence[Path], localizations: Localizations, options: WriteOptions
     ) -> None:
-        """Write the table and its YAML file, both or neither.
+        """Write the table and its YAML file.
 
         Raises
         ------
         InputError
-            If the pixel size is missing or a file may not be written.
+            If the pixel size is missing.
         """
-        h5py, yaml = picasso_libraries()
+        h5py, yaml = _libraries()
         pixel_nm = needed_pixel_size(options.pixel_size_nm, "Picasso counts in camera pixels")
-        table = _table(localizations, pixel_nm)
+        target, beside = files
+        with h5py.File(target, "w") as file:
+            file.create_dataset("locs", data=_table(localizations, pixel_nm))
         info = _info(localizations, pixel_nm, options.shape)
-        beside = Path(path).with_suffix(".yaml")
-        with output_set([path, beside], overwrite=overwrite) as outputs:
-            with h5py.File(outputs.staged(path), "w") as file:
-                file.create_dataset("locs", data=table)
-            notes = yaml.safe_dump_all(info, sort_keys=False)
-            outputs.staged(beside).write_text(notes, encoding="utf-8")
+        beside.write_text(yaml.safe_dump_all(info, sort_keys=False), encoding="utf-8")
 
 
-def picasso_libraries() -> tuple[Any, Any]:
+def _libraries() -> tuple[Any, Any]:
     """Return the modules h5py and yaml.
 
     Raises
@@ -121,7 +130,7 @@ def picasso_libraries() -> tuple[Any, Any]:
 
 def _read_info(path: Path) -> dict[str, Any]:
     """Read all documents of a YAML file into one mapping; earlier documents count for more."""
-    _, yaml = picasso_libraries()
+    _, yaml = _libraries()
     text = _description(existing_file(path))
     try:
         documents = [entry for entry in yaml.safe_load_all(text) if isinstance(entry, dict)]
@@ -152,7 +161,7 @@ def _pixel_size(info: Mapping[str, Any]) -> float | None:
 
 
 def _read_locs(path: Path) -> dict[str, AnyArray]:
-    h5py, _ = picasso_libraries()
+    h5py, _ = _libraries()
     try:
         with h5py.File(path, "r") as file:
             dataset = _locs_dataset(file, path.name)
@@ -201,7 +210,7 @@ def _in_nm(found: Mapping[str, AnyArray], pixel_nm: float) -> dict[str, Float64A
     columns |= {field: wide[name] for name, field in same.items() if name in wide}
     for field, first, second in (("sigma_nm", "sx", "sy"), ("uncertainty_nm", "lpx", "lpy")):
         if first in wide and second in wide:
-            columns[field] = root_mean_square(wide[first], wide[second]) * pixel_nm
+            columns[field] = lateral(wide[first], wide[second]) * pixel_nm
     return columns
 
 

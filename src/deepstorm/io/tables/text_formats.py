@@ -6,70 +6,17 @@ the first pixel, lengths in pixels — is converted here, where the format is re
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from deepstorm.arrays import AnyArray
-from deepstorm.errors import InputError, PixelSizeNeededError
-from deepstorm.io.checking import require_pixel_size
-from deepstorm.io.tables.emitter_columns import localizations_from_columns, root_mean_square
+from deepstorm.errors import InputError
+from deepstorm.io.tables.emitter_columns import lateral, localizations_from_columns
 from deepstorm.io.tables.numbers import Head, append_rows, read_numbers, write_rows
+from deepstorm.io.tables.table_format import TableFormat, WriteOptions, needed_pixel_size
 from deepstorm.structures import Localizations
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """What some formats say of the movie besides the localizations.
-
-    Parameters
-    ----------
-    pixel_size_nm : float, optional
-        Size of a camera pixel.
-    shape : tuple of int, optional
-        Shape (frame, y, x) of the movie.
-    """
-
-    pixel_size_nm: float | None = None
-    shape: tuple[int, int, int] | None = None
-
-
-class TextFormat(Protocol):
-    """A way to lay out localizations as text."""
-
-    name: str
-
-    def matches(self, head: Head) -> bool:
-        """Whether a table with this head is in this format."""
-
-    def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
-        """Read the table that stands under ``head``."""
-
-    def write(self, path: Path, localizations: Localizations, options: WriteOptions) -> None:
-        """Write a table."""
-
-
-def needed_pixel_size(pixel_size_nm: float | None, what: str) -> float:
-    """Return the pixel size in nm, or say what it is needed for.
-
-    Raises
-    ------
-    PixelSizeNeededError
-        If there is none.
-    InputError
-        If it is not a positive number.
-    """
-    if pixel_size_nm is None:
-        raise PixelSizeNeededError(
-            f"{what}; give the size of a camera pixel in nm, on the command line by "
-            "--camera-pixel-size"
-        )
-    return require_pixel_size(pixel_size_nm)
-
 
 _MEANINGS = {
     "frame": "frame",
@@ -137,29 +84,26 @@ def _require_positions(
             )
 
 
-class _UnitHeader(ABC):
+class _UnitHeader(TableFormat):
     """Tables whose header gives a name and a unit for each column; frames count from 1."""
 
-    name: str
     quote = ""
     layout: tuple[tuple[str, str, str], ...]
     """What is written: the heading, the field it comes from, and the printf format."""
-
-    @abstractmethod
-    def matches(self, head: Head) -> bool:
-        """Tell whether a table has this header."""
 
     def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
         columns = _known_columns(head, pixel_size_nm)
         sigma = [columns.pop(field, None) for field in ("sigma1_nm", "sigma2_nm")]
         if sigma[0] is not None and sigma[1] is not None:
-            columns.setdefault("sigma_nm", root_mean_square(sigma[0], sigma[1]))
+            columns.setdefault("sigma_nm", lateral(sigma[0], sigma[1]))
         return finished(head, columns, first_frame=1)
 
-    def write(self, path: Path, localizations: Localizations, options: WriteOptions) -> None:
+    def write(
+        self, files: Sequence[Path], localizations: Localizations, options: WriteOptions
+    ) -> None:
         columns, formats = self._chosen(localizations, 1)
         names = ",".join(f"{self.quote}{heading}{self.quote}" for heading in columns)
-        write_rows(path, names + "\n", list(columns.values()), formats)
+        write_rows(files[0], names + "\n", list(columns.values()), formats)
 
     def append(self, path: Path, localizations: Localizations, first_id: int) -> None:
         """Add entries to a table that :meth:`write` began with the same columns."""
@@ -205,6 +149,7 @@ class ThunderStorm(_UnitHeader):
     """
 
     name = "thunderstorm"
+    suffixes = (".csv",)
     quote = '"'
     layout = (
         ("id", "id", "%d"),
@@ -258,7 +203,7 @@ class Challenge2013(_UnitHeader):
         return tuple(map(_name_and_unit, head.names)) == (("frame", ""), ("x", "nm"), ("y", "nm"))
 
 
-class Challenge:
+class Challenge(TableFormat):
     """Standardised tables of the SMLM challenge: ``frame, x, y, z, intensity`` without a header.
 
     Lengths in nm, frames from 1, corner origin. The format cannot leave a column out, so z or the
@@ -272,7 +217,7 @@ class Challenge:
 
     def matches(self, head: Head) -> bool:
         """Recognise a table of numbers alone."""
-        return not head.names
+        return head.width > 0 and not head.names
 
     def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
         """Read the five columns."""
@@ -283,12 +228,14 @@ class Challenge:
             )
         return finished(head, _without_zeros(self.fields, read_numbers(head)), first_frame=1)
 
-    def write(self, path: Path, localizations: Localizations, options: WriteOptions) -> None:
+    def write(
+        self, files: Sequence[Path], localizations: Localizations, options: WriteOptions
+    ) -> None:
         """Write all columns of the format."""
         known = _numbered(localizations)
         unknown = np.zeros(len(localizations))
         columns = [known.get(field, unknown) for field in self.fields]
-        write_rows(path, self.header, columns, self.formats)
+        write_rows(files[0], self.header, columns, self.formats)
 
 
 class ChallengeTruth(Challenge):

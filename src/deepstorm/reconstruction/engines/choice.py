@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING, Literal, get_args
+from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepstorm.errors import InputError, MissingExtraError
 from deepstorm.models.devices import DeviceName, check_device_name, find_device, may_have_gpu
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
-    from deepstorm.models.network_file import NetworkCard, NetworkFile
+    from deepstorm.models.trained_network import TrainedNetwork
     from deepstorm.reconstruction.emitters.peaks import PeakSettings
     from deepstorm.reconstruction.engines.protocol import Engine
 
-EngineName = Literal["auto", "torch", "openvino", "onnx"]
-# The module of each, and the devices that it knows.
-MODULES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
-DEVICES = {"torch": ("cpu", "cuda", "mps"), "openvino": ("cpu",), "onnx": ("cpu", "cuda")}
+
+class Choice(NamedTuple):
+    """An engine that can be chosen; it is imported when it is.
+
+    Parameters
+    ----------
+    engine : str
+        Where its class is, ``"module:Name"``.
+    runtime : str
+        The package that it needs.
+    devices : tuple of str
+        Those that it knows.
+    extra : str, optional
+        The extra of this package that brings the runtime.
+    """
+
+    engine: str
+    runtime: str
+    devices: tuple[str, ...]
+    extra: str | None = None
+
+
+_HERE = "deepstorm.reconstruction.engines"
+ENGINES = {
+    "torch": Choice(f"{_HERE}.torch_engine:TorchEngine", "torch", ("cpu", "cuda", "mps")),
+    "openvino": Choice(f"{_HERE}.openvino_engine:OpenVinoEngine", "openvino", ("cpu",)),
+    "onnx": Choice(f"{_HERE}.onnx_engine:OnnxEngine", "onnxruntime", ("cpu", "cuda"), "onnx"),
+}
+# One of these, or "auto".
+EngineName = str
 
 
 def choose_engine(
-    network: Network | NetworkFile,
-    card: NetworkCard,
+    network: TrainedNetwork,
     device: DeviceName = "auto",
     engine: EngineName = "auto",
     peaks: PeakSettings | None = None,
@@ -31,14 +56,13 @@ def choose_engine(
 
     Parameters
     ----------
-    network : Network or NetworkFile
-        Of a file, the weights are read only if the runtime has not kept a form of its own.
-    card : NetworkCard
+    network : TrainedNetwork
+        Its weights are read only if the runtime has not kept a form of its own.
     device : str
         ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where the engine knows one that is there.
     engine : str
-        ``torch``, ``openvino``, ``onnx``, or ``auto``: PyTorch on a GPU; on a CPU OpenVINO where it
-        is installed, else PyTorch.
+        One of :data:`ENGINES`, or ``auto``: PyTorch on a GPU; on a CPU OpenVINO where it is
+        installed, else PyTorch.
     peaks : PeakSettings, optional
         Which maxima are sought.
 
@@ -49,47 +73,39 @@ def choose_engine(
     """
     check_device_name(device)
     _check(engine, device)
-    if engine == "auto":
-        engine, device = _fastest(device)
-    if engine == "openvino":
-        from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
-
-        return OpenVinoEngine(network, card, peaks=peaks)
-    if engine == "onnx":
-        from deepstorm.reconstruction.engines.onnx_engine import OnnxEngine
-
-        return OnnxEngine(network, card, device, peaks)
-    from deepstorm.reconstruction.engines.torch_engine import TorchEngine
-
-    return TorchEngine(network, card, find_device(device).type, peaks)
+    name, place = _fastest(device) if engine == "auto" else (engine, device)
+    made: Engine = resolve_name(ENGINES[name].engine)(network, device=place, peaks=peaks)
+    return made
 
 
 def installed_engines() -> list[str]:
     """Return the names of the engines whose runtime is installed."""
-    return [name for name, module in MODULES.items() if importlib.util.find_spec(module)]
+    return [name for name, choice in ENGINES.items() if find_spec(choice.runtime)]
 
 
 def _check(engine: str, device: str) -> None:
     """Refuse an engine that is not known, not there, or does not know the device."""
     there = f"there are: {', '.join(installed_engines())}"
-    if engine not in get_args(EngineName):
-        raise InputError(f"the engine '{engine}' is not known; {there}")
     if engine == "auto":
         return
+    if engine not in ENGINES:
+        raise InputError(f"the engine '{engine}' is not known; {there}")
+    _, runtime, devices, extra = ENGINES[engine]
     if engine not in installed_engines():
-        if engine == "onnx":
-            raise MissingExtraError("networks in ONNX Runtime", "onnx")
+        if extra is not None:
+            raise MissingExtraError(f"networks in {runtime}", extra)
         raise InputError(f"the engine '{engine}' is not installed; {there}")
-    if device not in ("auto", *DEVICES[engine]):
+    if device not in ("auto", *devices):
         raise InputError(
             f"the engine '{engine}' does not run on the device '{device}', only on "
-            f"{' or '.join(DEVICES[engine])}; {there}"
+            f"{' or '.join(devices)}; {there}"
         )
 
 
-def _fastest(device: DeviceName) -> tuple[EngineName, DeviceName]:
+def _fastest(device: DeviceName) -> tuple[EngineName, str]:
     """Return which engine is the fastest on a device, and the device itself."""
     on_cpu = device == "cpu" or (device == "auto" and not may_have_gpu())
-    if not on_cpu and find_device(device).type != "cpu":
-        return "torch", device
-    return ("openvino" if "openvino" in installed_engines() else "torch"), "cpu"
+    found = "cpu" if on_cpu else find_device(device).type
+    if found == "cpu" and "openvino" in installed_engines():
+        return "openvino", found
+    return "torch", found

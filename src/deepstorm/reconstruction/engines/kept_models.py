@@ -25,10 +25,10 @@ from safetensors.numpy import load, save
 
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.models.network_file import NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
+    from deepstorm.models.network import Network
 
 SWITCH = "DEEPSTORM_CACHE"
 SUFFIX = ".models"
@@ -36,7 +36,7 @@ MOST_BYTES = 256 * 2**20
 DIGEST_BYTES = hashlib.sha256().digest_size
 # Whose code decides what networks compute.
 PACKAGE = Path(__file__).parents[2]
-DECISIVE = ("models/*.py", "reconstruction/peaks.py", "reconstruction/engines/*.py")
+DECISIVE = ("models/*.py", "reconstruction/emitters/peaks.py", "reconstruction/engines/*.py")
 
 
 class KeptModels:
@@ -96,7 +96,7 @@ class KeptModels:
 
 
 def converted(
-    network: Network | NetworkFile,
+    network: TrainedNetwork,
     runtime: str,
     convert: Callable[[Network], dict[str, bytes]],
     *decisive: str,
@@ -105,7 +105,7 @@ def converted(
 
     Parameters
     ----------
-    network : Network or NetworkFile
+    network : TrainedNetwork
         Of a network in memory nothing is kept.
     runtime : str
         Distribution that converts it, whose version counts.
@@ -114,8 +114,8 @@ def converted(
     decisive : str
         What else decides the result.
     """
-    if not isinstance(network, NetworkFile):
-        return convert(network)
+    if network.path is None:
+        return convert(network.load())
     versions = version("deepstorm"), version(runtime), _code_checksum()
     parts = (network.checksum, *versions, *decisive)
     key = f"{runtime}-{hashlib.sha256(repr(parts).encode()).hexdigest()}"

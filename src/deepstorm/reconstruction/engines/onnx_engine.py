@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from deepstorm.errors import InputError, MissingExtraError
-from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.kept_models import converted
 from deepstorm.reconstruction.engines.staged import Program, StagedEngine, StageName
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
+    from deepstorm.models.network import Network
     from deepstorm.models.rendering import Rendering
 
 OPSET = 17
@@ -28,8 +28,7 @@ class OnnxEngine(StagedEngine):
 
     Parameters
     ----------
-    network : Network or NetworkFile
-    card : NetworkCard
+    network : TrainedNetwork
     device : str
         ``cpu``, ``cuda``, or ``auto`` for the GPU where ONNX Runtime has it.
     peaks : PeakSettings, optional
@@ -45,13 +44,12 @@ class OnnxEngine(StagedEngine):
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         device: str = "cpu",
         peaks: PeakSettings | None = None,
     ) -> None:
         runtime, place = _runtime(device)
-        extras = card.rendering, peaks or PeakSettings()
+        extras = network.card.rendering, peaks or PeakSettings()
         files = converted(
             network,
             "onnx",
@@ -64,7 +62,7 @@ class OnnxEngine(StagedEngine):
             if name in files
         }
         margin_px = max(extra.margin_px for extra in extras)
-        super().__init__(f"onnx-{place}", card.network.upsampling, programs, margin_px)
+        super().__init__(f"onnx-{place}", network.card.network.upsampling, programs, margin_px)
 
 
 def _program(session: Any) -> Program:

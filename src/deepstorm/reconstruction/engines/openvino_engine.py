@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from deepstorm.arrays import AnyArray, Float32Array
 from deepstorm.errors import InputError
-from deepstorm.models.network_file import NetworkCard, NetworkFile
+from deepstorm.models.card import NetworkCard
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines.kept_models import converted
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
@@ -20,7 +21,7 @@ from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEng
 if TYPE_CHECKING:
     import torch
 
-    from deepstorm.models.checkpoint import Network
+    from deepstorm.models.network import Network
     from deepstorm.models.rendering import Rendering
 
 # A compiled network holds memory for all of its features; pieces and tiles at the borders of large
@@ -39,12 +40,13 @@ class OpenVinoEngine(StagedEngine):
 
     Parameters
     ----------
-    network : Network or NetworkFile
-    card : NetworkCard
+    network : TrainedNetwork
     precision : str, optional
         Of the network for frames, ``"int8"``, ``"bf16"`` or ``"f32"``; the fastest where absent.
     peaks : PeakSettings, optional
         Which maxima are sought.
+    device : str
+        As other engines have it; only CPUs are used.
 
     Raises
     ------
@@ -56,11 +58,12 @@ class OpenVinoEngine(StagedEngine):
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         precision: str | None = None,
         peaks: PeakSettings | None = None,
+        device: str = "cpu",
     ) -> None:
+        card = network.card
         with _unreported():
             import openvino
 

@@ -29,6 +29,9 @@ class Prediction(NamedTuple):
 class Engine(Protocol):
     """Runs all parts of a network on arrays.
 
+    It is made of the network, with ``device`` and ``peaks`` by name, as :class:`TorchEngine
+    <deepstorm.reconstruction.engines.torch_engine.TorchEngine>` is.
+
     Engines agree with the network in PyTorch and float32: those in float32 up to 1e-4 of the
     largest value, those in 16 bits up to 0.01 of it as a root mean square, those in 8 bits up to
     0.03, which is what tiny networks need. The same holds for refiners. What follows from either

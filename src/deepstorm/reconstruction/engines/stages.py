@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepstorm.models.filters import filtered, gaussian_profile
-from deepstorm.models.network_file import NetworkFile
 from deepstorm.models.refinement import SUMS, Refiner
 from deepstorm.reconstruction.emitters.peaks import LEAST_SMOOTHED, PeakSettings
 from deepstorm.reconstruction.engines.staged import StageName
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
+    from deepstorm.models.network import Network
     from deepstorm.models.rendering import Rendering
 
 
@@ -114,11 +113,6 @@ def example(stage: StageName, network: Network) -> Tensor:
         return torch.zeros(1, network.channels, 8 * network.divisor, 8 * network.divisor)
     channels = {"scores": SUMS, "sharing": 2}.get(stage, 1)
     return torch.zeros(1, channels, 32, 32)
-
-
-def with_weights(network: Network | NetworkFile) -> Network:
-    """Return a network, read from its file unless it is in memory."""
-    return network.load() if isinstance(network, NetworkFile) else network
 
 
 def traced(module: nn.Module, values: Tensor) -> torch.jit.ScriptModule:

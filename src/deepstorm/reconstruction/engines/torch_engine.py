@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.models.devices import find_device
 from deepstorm.reconstruction.emitters.peaks import PeakSettings
 from deepstorm.reconstruction.engines import stages
 from deepstorm.reconstruction.engines.staged import NETWORKS, Program, StagedEngine, StageName
 
 if TYPE_CHECKING:
-    from deepstorm.models.checkpoint import Network
-    from deepstorm.models.network_file import NetworkCard, NetworkFile
+    from deepstorm.models.trained_network import TrainedNetwork
 
 
 class TorchEngine(StagedEngine):
@@ -27,31 +27,34 @@ class TorchEngine(StagedEngine):
 
     Parameters
     ----------
-    network : Network or NetworkFile
-        A network in memory is moved to the device.
-    card : NetworkCard
+    network : TrainedNetwork
+        One in memory is moved to the device.
     device : str
-        ``cpu``, ``cuda`` or ``mps``.
+        ``cpu``, ``cuda``, ``mps``, or ``auto`` for a GPU where there is one.
     peaks : PeakSettings, optional
         Which maxima are sought.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
     """
 
     keeps_shape = False
 
     def __init__(
         self,
-        network: Network | NetworkFile,
-        card: NetworkCard,
+        network: TrainedNetwork,
         device: str = "cpu",
         peaks: PeakSettings | None = None,
     ) -> None:
-        self.device = torch.device(device)
+        self.device = find_device(device)
         if self.device.type == "cpu":
             self.pixels_per_call = 128 * 128
         else:
             self.pixels_per_call, self.values_per_strip = 512 * 512, 2**30
-        loaded = stages.with_weights(network)
-        extras = card.rendering, peaks or PeakSettings()
+        loaded = network.load()
+        extras = network.card.rendering, peaks or PeakSettings()
         modules = stages.modules(loaded, *extras)
         programs: dict[StageName, Program] = {
             name: _Exact(module.to(self.device)) for name, module in modules.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from deepstorm.models.scaling import Scaling
 from deepstorm.training.examples.protocol import TRAINING, Batch, ExampleSource
 
 
@@ -23,11 +22,6 @@ class ExamplesAhead:
         self._source = source
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="examples")
         self._next: tuple[int, Future[Batch]] | None = None
-
-    @property
-    def scaling(self) -> Scaling:
-        """The scaling that its frames went through."""
-        return self._source.scaling
 
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         """Return the batch of a step, and begin to make the one after it."""

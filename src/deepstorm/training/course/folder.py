@@ -8,11 +8,10 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from deepstorm.config import Settings
+from deepstorm.config import Settings, by_dotted_name
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.locks import drop_lock, signals_wait, take_lock
@@ -105,7 +104,7 @@ def restore(folder: Path, learner: Learner, settings: Settings) -> None:
     if not _same_settings(state.settings, settings):
         raise InputError(
             f"'{folder}' holds a training with other settings{_differing(state.settings, settings)}"
-            "; choose another folder or the same settings, or begin anew with --no-resume, which "
+            "; choose another `folder` or the same settings, or restart with `resume=False`, which "
             "deletes what is there"
         )
     learner.take_up(state, path)
@@ -128,8 +127,8 @@ def check_resumable(folder: Path, *, resume: bool | None, parts: Sequence[str] =
     """
     if resume and not any(_has_begun(folder / part) for part in parts):
         raise InputError(
-            f"'{folder}' holds no training to go on with; check its name, or leave --resume out to "
-            "begin one there"
+            f"'{folder}' holds no training to resume; check its name, or leave `resume` out to "
+            "start one there"
         )
 
 
@@ -175,7 +174,7 @@ def best_network(folder: Path) -> Path:
     if not best.is_file():
         raise InputError(
             f"the training in '{folder}' is complete, but its best network '{best.name}' "
-            "is missing; choose another folder to train anew"
+            "is missing; choose another `folder` to train again"
         )
     return best
 
@@ -197,17 +196,11 @@ def _differing(text: str, settings: Settings) -> str:
         there = type(settings).model_validate_json(text).model_dump(mode="json")
     except ValidationError:
         return ""
-    found, now = dict(_leaves(there)), dict(_leaves(settings.model_dump(mode="json")))
+    found, now = (
+        {name: json.dumps(value) for name, value in by_dotted_name(values)}
+        for values in (there, settings.model_dump(mode="json"))
+    )
     names = [name for name in found | now if found.get(name) != now.get(name)]
     words = [f"{n}: {found.get(n, 'none')} there, {now.get(n, 'none')} now" for n in names]
     more = [f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
     return f" ({'; '.join(words[:MOST_NAMED] + more)})"
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted names of settings and their values."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, json.dumps(value)

@@ -45,15 +45,15 @@ class Learner:
         self.optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=weight_decay)
         self.history = History()
 
-    def step(self, loss: Tensor, rate: float, value: float | None = None) -> None:
+    def step(self, loss: Tensor, rate: float, value: float) -> None:
         """Follow the gradient of a loss once, at a learning rate.
 
         Parameters
         ----------
         loss : Tensor
         rate : float
-        value : float, optional
-            The loss to remember, where that is another than the one that is followed.
+        value : float
+            The loss to remember: that of the whole batch, of which this may be a share.
         """
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad()
@@ -62,7 +62,7 @@ class Learner:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.gradient_limit)
         self.optimizer.step()
         self.history.step += 1
-        self.history.recent_losses.append(float(loss.detach()) if value is None else value)
+        self.history.recent_losses.append(value)
         self._update_average()
 
     @contextmanager

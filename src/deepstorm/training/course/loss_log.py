@@ -17,8 +17,8 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training stands after a validation.
+class Validation:
+    """What a validation found, and where the training stood.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class Progress:
     elapsed_s: float
 
 
-def log_losses(folder: Path, progress: Progress) -> None:
+def log_losses(folder: Path, validation: Validation) -> None:
     """Add a validation to the table in a training's folder.
 
     Lines that a killed run left from this step on are replaced.
     """
-    row = [progress.step, progress.training_loss, progress.validation_loss, progress.rate]
+    row = [validation.step, validation.training_loss, validation.validation_loss, validation.rate]
     path = folder / LOSSES_NAME
-    before = [kept for kept in _read_losses(path) if int(kept[0]) < progress.step]
+    before = [kept for kept in _read_losses(path) if int(kept[0]) < validation.step]
     with (
         written_whole(path, overwrite=True) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
@@ -85,7 +85,7 @@ def check_tensorboard() -> None:
         raise MissingExtraError("curves for TensorBoard", "tensorboard") from None
 
 
-def log_to_tensorboard(folder: Path, progress: Progress) -> None:
+def log_to_tensorboard(folder: Path, validation: Validation) -> None:
     """Add a validation to the curves, hiding what a killed run left from this step on.
 
     Raises
@@ -96,7 +96,7 @@ def log_to_tensorboard(folder: Path, progress: Progress) -> None:
     check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=progress.step) as writer:
-        writer.add_scalar("loss/training", progress.training_loss, progress.step)
-        writer.add_scalar("loss/validation", progress.validation_loss, progress.step)
-        writer.add_scalar("learning rate", progress.rate, progress.step)
+    with SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=validation.step) as writer:
+        writer.add_scalar("loss/training", validation.training_loss, validation.step)
+        writer.add_scalar("loss/validation", validation.validation_loss, validation.step)
+        writer.add_scalar("learning rate", validation.rate, validation.step)

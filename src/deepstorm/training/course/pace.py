@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 
 from deepstorm.training.course.distributed import ALONE, Team
-from deepstorm.training.course.schedules import Schedule
+from deepstorm.training.course.settings import CourseSettings
 from deepstorm.training.course.state import History
 
 # Steps whose speed tells how many fit into a time, and those of them that are slower than later
@@ -26,30 +25,6 @@ RESERVED = 1.5
 UNKNOWN_STEPS = 2**62
 
 
-class Lasting(Protocol):
-    """Settings of how long a training lasts."""
-
-    @property
-    def steps(self) -> int:
-        """Number of batches, unless a time is given."""
-
-    @property
-    def time_budget_s(self) -> float:
-        """Seconds that a training may take; 0 for any."""
-
-    @property
-    def patience(self) -> int:
-        """Validations without improvement after which it ends; 0 for none."""
-
-    @property
-    def validate_every(self) -> int:
-        """Steps between validations."""
-
-    @property
-    def schedule(self) -> Schedule:
-        """The learning rate's."""
-
-
 def is_stalled(validation_losses: Sequence[float], patience: int) -> bool:
     """Return whether the last ``patience`` validations were no better than those before; 0: no."""
     if patience == 0 or len(validation_losses) <= patience:
@@ -62,7 +37,7 @@ class Pace:
 
     Parameters
     ----------
-    settings : Lasting
+    settings : CourseSettings
     history : History
         Of the training; what is found here is kept in it.
     team : Team
@@ -73,7 +48,7 @@ class Pace:
 
     def __init__(
         self,
-        settings: Lasting,
+        settings: CourseSettings,
         history: History,
         team: Team = ALONE,
         device: torch.device | None = None,

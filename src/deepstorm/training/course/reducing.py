@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
-from deepstorm.models.checkpoint import Network, load_network, save_network
+from deepstorm.models.checkpoint import save_network
 from deepstorm.models.native import NativeNetwork
+from deepstorm.models.network import Network
 from deepstorm.models.quantization import in_8_bits, measure_ranges
+from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.training.examples.protocol import VALIDATION, Batch, ExampleSource
 from deepstorm.training.losses import Loss
 
@@ -41,7 +43,8 @@ def allow_8_bits(path: Path, source: ExampleSource, loss: Loss) -> bool:
     bool
         Whether they were noted.
     """
-    network, card = load_network(path)
+    trained = TrainedNetwork.open(path)
+    network = trained.load()
     if not isinstance(network, NativeNetwork):
         return False
     first, second = range(BATCHES // 2), range(BATCHES // 2, BATCHES)
@@ -53,7 +56,7 @@ def allow_8_bits(path: Path, source: ExampleSource, loss: Loss) -> bool:
     )
     if not abs(narrow - wide) <= MOST_CHANGE * wide:
         return False
-    reduced = card.model_copy(update={"activation_ranges": ranges})
+    reduced = trained.card.model_copy(update={"activation_ranges": ranges})
     save_network(path, network, reduced, overwrite=True)
     return True
 

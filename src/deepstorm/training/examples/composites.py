@@ -29,12 +29,13 @@ from pydantic import Field, model_validator
 from deepstorm.arrays import Float32Array, Int64Array, IntArray
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
-from deepstorm.models.network_file import NOMINAL_PIXEL_NM
+from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.models.scaling import FittedScaling, Scaling
 from deepstorm.training.examples.protocol import TRAINING, Batch
 from deepstorm.training.examples.sparse_frames import Material, SparseFrames, prepare_material
 from deepstorm.training.examples.sparse_regions import Pool, choose_regions, divided
 from deepstorm.training.examples.spots import orientation, oriented_places
+from deepstorm.training.examples.truth import RegionTruth
 
 # Spots less symmetric than this are not turned: the microscope has none that lie otherwise.
 LARGEST_ASYMMETRY = 0.1
@@ -257,7 +258,8 @@ class CompositeSource:
         """Return the batch of one step of one stream."""
         made = self.composites(step, stream)
         frames = self._fitted.apply(np.stack([composite.counts for composite in made]))
-        return Batch(frames, np.stack([self._spikes(each.places) for each in made])[:, None])
+        spikes = [self._truth.spikes(composite.places) for composite in made]
+        return Batch(frames, np.stack(spikes)[:, None])
 
     def composites(self, step: int, stream: int = TRAINING) -> list[Composite]:
         """Return the examples of one step of one stream, before they are scaled."""
@@ -282,15 +284,9 @@ class CompositeSource:
         return self.scaling.fit(self._sampled_counts, self.material.instrument)
 
     @cached_property
-    def _places(self) -> dict[int, Int64Array]:
-        """Super-resolution pixels (row, column) of the emitters of each frame, shape (n, 2)."""
-        emitters = self.material.emitters
-        positions_nm = np.stack([emitters.y_nm, emitters.x_nm], axis=1)
-        pixel_nm = self.material.pixel_size_nm / self.upsampling
-        places = np.floor(positions_nm / pixel_nm).astype(np.int64)
-        order = np.argsort(emitters.frame, kind="stable")
-        frames, first = np.unique(emitters.frame[order], return_index=True)
-        return dict(zip(frames.tolist(), np.split(places[order], first[1:]), strict=True))
+    def _truth(self) -> RegionTruth:
+        material, side_px = self.material, self.examples.region_px
+        return RegionTruth(material.emitters, material.pixel_size_nm, self.upsampling, side_px)
 
     def _composite(self, pool: Pool, stream: int, number: int) -> Composite:
         """Draw one example."""
@@ -318,29 +314,16 @@ class CompositeSource:
         )
         background = self._region(material.background, corners[0], turns[0])
         blend, noise = blended(light, weight)
-        pairs = zip(corners, turns, strict=True)
-        places = np.concatenate([self._region_places(*pair) for pair in pairs])
-        return Composite(background + blend, places, noise)
+        places = [
+            oriented_places(self._truth.pixels(corner), self._truth.side, int(turn))
+            for corner, turn in zip(corners, turns, strict=True)
+        ]
+        return Composite(background + blend, np.concatenate(places), noise)
 
     def _region(self, image: Float32Array, corner: IntArray, turn: int) -> Float32Array:
         frame, top, left = corner
         side = self.examples.region_px
         return orientation(image[frame, top : top + side, left : left + side], int(turn))
-
-    def _region_places(self, corner: IntArray, turn: int) -> Int64Array:
-        """Return the super-resolution pixels of a region's emitters, shape (n, 2)."""
-        side = self.examples.region_px * self.upsampling
-        places = self._places.get(int(corner[0]), np.empty((0, 2), np.int64))
-        places = places - corner[1:] * self.upsampling
-        inside = np.all((places >= 0) & (places < side), axis=1)
-        return oriented_places(places[inside], side, int(turn))
-
-    def _spikes(self, places: Int64Array) -> Float32Array:
-        """Count emitters per super-resolution pixel, shape (y, x)."""
-        side = self.examples.region_px * self.upsampling
-        spikes = np.zeros((side, side), np.float32)
-        np.add.at(spikes, tuple(places.T), 1)
-        return spikes
 
 
 def blended(light: Float32Array, weight: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstorm.arrays import Float32Array
+from deepstorm.training.examples.spots import orientation
 from deepstorm.training.examples.summed_movies import KeptMovie
 
 # A movie is drawn in proportion to the root of its emitters, up to this many.
@@ -38,7 +39,7 @@ class CropBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CropSpan:
     """A crop along one axis.
 
     Parameters
@@ -65,7 +66,7 @@ class Window:
         return slice(self.first - self.start, self.last - self.start)
 
 
-def draw_window(length: int, crop: int, margin: int, step: int, rng: np.random.Generator) -> Window:
+def draw_span(length: int, crop: int, margin: int, step: int, rng: np.random.Generator) -> CropSpan:
     """Draw a crop along an axis; where it ends at the image's border, it counts up to there.
 
     Parameters
@@ -85,7 +86,7 @@ def draw_window(length: int, crop: int, margin: int, step: int, rng: np.random.G
     stop = start + crop
     first = start + margin if start > 0 else 0
     last = stop - margin if stop < length else length
-    return Window(start, stop, first, last)
+    return CropSpan(start, stop, first, last)
 
 
 class Crops:
@@ -133,7 +134,7 @@ class Crops:
         while True:
             movie = self._movies[int(rng.choice(len(self._movies), p=self._movie_shares))]
             length = int(rng.choice(len(self._length_shares), p=self._length_shares))
-            rows, columns = (draw_window(side, *self._sizes, rng) for side in movie.shape)
+            rows, columns = (draw_span(side, *self._sizes, rng) for side in movie.shape)
             read = movie.read(length, rows.seen, columns.seen)
             counted = np.zeros_like(read[:1])
             counted[0, rows.counted, columns.counted] = 1
@@ -143,5 +144,4 @@ class Crops:
 
 def _turned(planes: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Turn by a random multiple of 90 degrees, and mirror every other time."""
-    turned = np.rot90(planes, int(rng.integers(4)), axes=(1, 2))
-    return turned[:, :, ::-1] if rng.random() < 0.5 else turned
+    return orientation(planes, int(rng.integers(4)) + (4 if rng.random() < 0.5 else 0))

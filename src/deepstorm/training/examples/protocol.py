@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deepstorm.arrays import Float32Array
+from deepstorm.errors import InputError
 from deepstorm.models.scaling import Scaling
 
 # Which stream of random numbers a batch comes from.
@@ -40,3 +41,24 @@ class ExampleSource(Protocol):
 
     def validity(self) -> dict[str, tuple[float, float]]:
         """Return the conditions that a network trained on its examples has seen, by name."""
+
+
+def check_side(side_px: int, divisor: int) -> None:
+    """Refuse frames of a size that a network does not take.
+
+    Parameters
+    ----------
+    side_px : int
+        Side of a training frame in camera pixels.
+    divisor : int
+        The network takes multiples of it.
+
+    Raises
+    ------
+    InputError
+    """
+    if side_px % divisor:
+        raise InputError(
+            f"the training frames have sides of {side_px} pixels, the network takes multiples of "
+            f"{divisor}; change the size of the examples"
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field, model_validator
 
-from deepstorm.arrays import Float32Array, Int64Array, IntArray
+from deepstorm.arrays import IntArray
 from deepstorm.calibration.calibrate import calibrate_frames
 from deepstorm.config import Settings
 from deepstorm.errors import InputError
@@ -23,6 +23,7 @@ from deepstorm.simulation.simulator import Background, SimulationSettings, simul
 from deepstorm.structures import Localizations
 from deepstorm.training.examples.plausibility import check_positions
 from deepstorm.training.examples.protocol import TRAINING, Batch
+from deepstorm.training.examples.truth import RegionTruth
 
 # Streams of random numbers: how regions are cut, in what order they come, and the simulation.
 CUTS, ORDER, SIMULATION = 1, 2, 3
@@ -44,7 +45,7 @@ def paper_simulation() -> SimulationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Acquisition:
+class KnownFrames:
     """Frames whose emitters are known.
 
     Parameters
@@ -122,7 +123,7 @@ class RegionExamples(Settings):
         return {name: (value, value) for name, value in values.items()}
 
     def prepare(
-        self, scaling: Scaling, upsampling: int, seed: int, acquisition: Acquisition | None = None
+        self, scaling: Scaling, upsampling: int, seed: int, given: KnownFrames | None = None
     ) -> RegionSource:
         """Cut the regions and return the source of batches.
 
@@ -132,7 +133,7 @@ class RegionExamples(Settings):
         upsampling : int
             Super-resolution pixels per camera pixel.
         seed : int
-        acquisition : Acquisition, optional
+        given : KnownFrames, optional
             The given frames; simulated where absent.
 
         Raises
@@ -141,14 +142,14 @@ class RegionExamples(Settings):
             If frames are too few, too small, or hold too few emitters, or the positions do not
             belong to the given frames.
         """
-        known = acquisition if acquisition is not None else self._simulate(seed)
+        known = given if given is not None else self._simulate(seed)
         count, height, width = known.frames.shape
         if count < 2 or min(height, width) < self.region_px:
             raise InputError(
                 f"the training movie has {count} frames of {height} × {width} pixels; expected at "
                 f"least 2 frames, none smaller than the regions of {self.region_px} pixels"
             )
-        if acquisition is not None:
+        if given is not None:
             check_positions(known.frames, known.emitters, known.pixel_size_nm)
         rng = np.random.default_rng([seed, CUTS])
         held_back = min(max(round(self.validation_fraction * count), 1), count - 1)
@@ -164,13 +165,13 @@ class RegionExamples(Settings):
             validation=self._cut(order[:held_back], known, rng),
         )
 
-    def _simulate(self, seed: int) -> Acquisition:
+    def _simulate(self, seed: int) -> KnownFrames:
         # A list that ended in 0 would give the movie that `simulate` makes with the same seed.
         movie = simulate_movie(self.simulation, np.random.default_rng([seed, SIMULATION]))
         frames = np.concatenate(list(movie.frames()))
-        return Acquisition(frames, movie.truth, self.simulation.pixel_size_nm)
+        return KnownFrames(frames, movie.truth, self.simulation.pixel_size_nm)
 
-    def _cut(self, frames: IntArray, known: Acquisition, rng: np.random.Generator) -> IntArray:
+    def _cut(self, frames: IntArray, known: KnownFrames, rng: np.random.Generator) -> IntArray:
         """Draw corners (frame, top, left) of regions with enough emitters, shape (n, 3)."""
         limit = np.array(known.frames.shape[1:]) - self.region_px + 1
         corners = []
@@ -206,7 +207,7 @@ class RegionSource:
     Parameters
     ----------
     examples : RegionExamples
-    acquisition : Acquisition
+    known : KnownFrames
         The frames that regions are cut from.
     base_scaling : Scaling
         As in the settings, before it has seen the training regions.
@@ -219,7 +220,7 @@ class RegionSource:
     """
 
     examples: RegionExamples
-    acquisition: Acquisition
+    known: KnownFrames
     base_scaling: Scaling
     upsampling: int
     seed: int
@@ -239,20 +240,15 @@ class RegionSource:
 
     @cached_property
     def _fitted(self) -> FittedScaling:
-        """The scaling that knows the whole acquisition."""
-        frames = self.acquisition.frames
+        """The scaling that knows all of the frames."""
+        frames = self.known.frames
         return self.scaling.fit(frames, calibrate_frames(frames).instrument)
 
     @cached_property
-    def _places(self) -> dict[int, Int64Array]:
-        """Super-resolution pixels (row, column) of the emitters of each frame, shape (n, 2)."""
-        emitters = self.acquisition.emitters
-        positions_nm = np.stack([emitters.y_nm, emitters.x_nm], axis=1)
-        pixel_nm = self.acquisition.pixel_size_nm / self.upsampling
-        places = np.floor(positions_nm / pixel_nm).astype(np.int64)
-        order = np.argsort(emitters.frame, kind="stable")
-        frames, first = np.unique(emitters.frame[order], return_index=True)
-        return dict(zip(frames.tolist(), np.split(places[order], first[1:]), strict=True))
+    def _truth(self) -> RegionTruth:
+        known = self.known
+        side_px = self.examples.region_px
+        return RegionTruth(known.emitters, known.pixel_size_nm, self.upsampling, side_px)
 
     def batch(self, step: int, stream: int = TRAINING) -> Batch:
         """Return the batch of a step: every epoch sees each training region once, shuffled anew."""
@@ -263,20 +259,11 @@ class RegionSource:
         start = within * self.examples.batch_size
         chosen = corners[order[start : start + self.examples.batch_size]]
         frames = self._fitted.apply(self._regions(chosen))
-        return Batch(frames, np.stack([self._spikes(*c) for c in chosen])[:, None])
+        spikes = [self._truth.spikes(self._truth.pixels(corner)) for corner in chosen]
+        return Batch(frames, np.stack(spikes)[:, None])
 
     def _regions(self, corners: IntArray) -> AnyFrames:
         side = self.examples.region_px
-        every = sliding_window_view(self.acquisition.frames, (side, side), (1, 2))  # f, y, x, side²
+        every = sliding_window_view(self.known.frames, (side, side), (1, 2))  # f, y, x, side²
         cut: AnyFrames = every[tuple(corners.T)]
         return cut
-
-    def _spikes(self, frame: int, top: int, left: int) -> Float32Array:
-        """Count the emitters of one region per super-resolution pixel, shape (y, x)."""
-        side = self.examples.region_px * self.upsampling
-        spikes = np.zeros((side, side), np.float32)
-        corner = np.array([top, left]) * self.upsampling
-        places = self._places.get(int(frame), np.empty((0, 2), np.int64)) - corner
-        inside = np.all((places >= 0) & (places < side), axis=1)
-        np.add.at(spikes, tuple(places[inside].T), 1)
-        return spikes

@@ -1,4 +1,4 @@
-"""Training pairs: scaled frames and spikes at the emitters.
+"""Training pairs that are simulated on the fly: scaled frames and spikes at the emitters.
 
 A source of examples gives the batch of any step directly, from its seed and the step's number
 alone, so that a resumed training sees what an unbroken one would have seen.
@@ -15,24 +15,19 @@ from pydantic import AfterValidator, Field
 from deepstorm.arrays import Float32Array
 from deepstorm.config import Settings
 from deepstorm.models.scaling import Scaling
-from deepstorm.simulation.blinking import (
-    AnyBlinking,
-    Brightness,
-    IndependentBlinking,
-    SwitchingBlinking,
-)
-from deepstorm.simulation.camera import AnyCamera, EmccdCamera, ScmosCamera
+from deepstorm.simulation.blinking import Brightness
 from deepstorm.simulation.psf import GaussianPsf
-from deepstorm.simulation.scenes import (
-    ClusterScene,
-    FilamentScene,
-    MixtureScene,
-    Scene,
-    SimpleScene,
-    UniformScene,
-)
+from deepstorm.simulation.scenes import Scene
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import Instrument
+from deepstorm.training.examples.draws import (
+    coverage,
+    draw_blinking,
+    draw_camera,
+    draw_scene,
+    log_rising,
+    log_triangular,
+)
 from deepstorm.training.examples.protocol import TRAINING, Batch
 from deepstorm.training.examples.truth import spike_images
 
@@ -57,21 +52,6 @@ def _within(lowest: float, highest: float) -> AfterValidator:
 
 
 Range = tuple[float, float]
-
-
-def log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
-    """Draw from a range, each factor alike."""
-    return float(np.exp(rng.uniform(*np.log(limits))))
-
-
-def _log_rising(limits: tuple[float, float], rng: np.random.Generator) -> float:
-    """Draw from a range whose upper end (in the logarithm) is met most."""
-    return max(log_uniform(limits, rng), log_uniform(limits, rng))
-
-
-def _log_triangular(limits: tuple[float, float], rng: np.random.Generator) -> float:
-    """Draw from a range whose (geometric) middle is met most, its ends hardly ever."""
-    return float(np.sqrt(log_uniform(limits, rng) * log_uniform(limits, rng)))
 
 
 class SimulatedExamples(Settings):
@@ -170,7 +150,7 @@ class SimulatedExamples(Settings):
 
     def draw_settings(self, rng: np.random.Generator) -> SimulationSettings:
         """Draw what one short movie looks like."""
-        photons = _log_triangular(self.mean_photons, rng)
+        photons = log_triangular(self.mean_photons, rng)
         base = SimulationSettings(
             frames=self.frames_per_scene,
             height_px=self.patch_px,
@@ -184,13 +164,13 @@ class SimulatedExamples(Settings):
             ),
             background=Background(
                 mean_photons=min(
-                    _log_triangular(self.background_photons, rng), self.background_share * photons
+                    log_triangular(self.background_photons, rng), self.background_share * photons
                 ),
                 unevenness=rng.uniform(*self.unevenness),
             ),
             camera=draw_camera(rng),
         )
-        density = _log_rising(self.local_density_per_um2, rng) * coverage(base, rng)
+        density = log_rising(self.local_density_per_um2, rng) * coverage(base, rng)
         return self._in_detected_photons(base.model_copy(update={"density_per_um2": density}))
 
     def _in_detected_photons(self, settings: SimulationSettings) -> SimulationSettings:
@@ -206,7 +186,7 @@ class SimulatedExamples(Settings):
     def draw_psf(self, rng: np.random.Generator) -> GaussianPsf:
         """Draw the optics of one short movie."""
         return GaussianPsf(
-            sigma_nm=self.nominal_pixel_nm * _log_triangular(self.sigma_px, rng),
+            sigma_nm=self.nominal_pixel_nm * log_triangular(self.sigma_px, rng),
             relative_spread=rng.uniform(*self.psf_spread),
             halo_share=rng.uniform(*self.halo_share) if rng.random() < HALO_SCENES else 0.0,
             halo_width=rng.uniform(*self.halo_width),
@@ -274,61 +254,3 @@ class SimulatedSource:
         )
         told = self.examples.told_instrument(settings, rng)
         return self.scaling.fit(frames, told).apply(frames), spikes
-
-
-def coverage(settings: SimulationSettings, rng: np.random.Generator) -> float:
-    """Return the part of the field that a typical structure of the scene covers."""
-    field = settings.field_of_view()
-    return settings.scene.realise(field, rng).footprint_um2 / field.area_um2
-
-
-def draw_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene of any kind: filaments most often, since they are the hardest."""
-    if rng.random() < 0.8:
-        return draw_simple_scene(rng)
-    parts = [draw_simple_scene(rng) for _ in range(int(rng.integers(2, 4)))]
-    return MixtureScene(parts=tuple(parts), weights=tuple(rng.uniform(0.1, 1, len(parts))))
-
-
-def draw_simple_scene(rng: np.random.Generator) -> SimpleScene:
-    """Draw a scene of one kind."""
-    kind = rng.choice(["uniform", "filaments", "bundle", "clusters"], p=[0.3, 0.35, 0.2, 0.15])
-    if kind == "uniform":
-        return UniformScene()
-    if kind == "clusters":
-        return ClusterScene(
-            clusters=int(rng.integers(2, 40)),
-            radius_nm=log_uniform((15.0, 250.0), rng),
-            ring=bool(rng.random() < 0.4),
-        )
-    return FilamentScene(
-        filaments=int(rng.integers(1, 9)),
-        radius_nm=rng.uniform(0, 25),
-        bend_per_um=log_uniform((0.02, 1.6), rng),
-        waviness_nm=rng.choice([0.0, 1.0]) * rng.uniform(10, 120),
-        wavelength_nm=rng.uniform(350, 1500),
-        length_um=log_uniform((0.6, 6.0), rng) if rng.random() < 0.3 else 0.0,
-        spacing_nm=log_uniform((15.0, 800.0), rng) if kind == "bundle" else 0.0,
-    )
-
-
-def draw_blinking(switching_share: float, rng: np.random.Generator) -> AnyBlinking:
-    """Draw emitters that are on for one whole frame, or that switch at any time."""
-    if rng.random() >= switching_share:
-        return IndependentBlinking()
-    return SwitchingBlinking(mean_on_frames=log_uniform((0.3, 5.0), rng), min_fraction=0.1)
-
-
-def draw_camera(rng: np.random.Generator) -> AnyCamera:
-    """Draw an EMCCD or an sCMOS camera."""
-    if rng.random() < 0.5:
-        em_gain = log_uniform((50.0, 300.0), rng)
-        return EmccdCamera(
-            em_gain=em_gain,
-            electrons_per_adu=em_gain / log_uniform((1.0, 10.0), rng),
-            read_noise_e=em_gain * rng.uniform(0.05, 0.8),
-        )
-    return ScmosCamera(
-        read_noise_e=rng.uniform(0.8, 2.5),
-        maps_seed=int(rng.integers(2**31)),
-    )

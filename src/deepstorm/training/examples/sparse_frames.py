@@ -137,7 +137,7 @@ def prepare_material(sparse: SparseFrames, radius_px: float | None = None) -> Ma
     check_sparse(seen, size_nm, sigma_px)
     counts = np.asarray(sparse.frames, np.float32)
     given = _given_places(sparse)
-    places = np.concatenate([_places(seen, size_nm), given])
+    places = np.concatenate([_positions_px(seen, size_nm), given])
     near = _discs(places, counts.shape, LEAST_RADIUS * sigma_px)
     light = counts - _background(counts, near, sigma_px)
     noise_adu = _noise(light[~near])
@@ -146,9 +146,9 @@ def prepare_material(sparse: SparseFrames, radius_px: float | None = None) -> Ma
     found = _unexplained(light, near, sigma_px)
     doubtful = np.concatenate([given, found])
     overlapping = ~alone(seen, OVERLAP * sigma_px * size_nm)
-    doubtful = np.concatenate([doubtful, _places(seen.select(overlapping), size_nm)])
+    doubtful = np.concatenate([doubtful, _positions_px(seen.select(overlapping), size_nm)])
     usable = _away_from(seen, doubtful, size_nm, radius + CORE * sigma_px)
-    doubtful = np.concatenate([doubtful, _places(seen.select(~usable), size_nm)])
+    doubtful = np.concatenate([doubtful, _positions_px(seen.select(~usable), size_nm)])
     kept = seen.select(usable)
     check_number(
         len(kept), "after what is ambiguous was left out, the frames hold", "take more or sparser"
@@ -161,7 +161,7 @@ def prepare_material(sparse: SparseFrames, radius_px: float | None = None) -> Ma
     return Material(
         light=light,
         background=background,
-        weight=_weights(_places(kept, size_nm), counts.shape, radius, BORDER * sigma_px),
+        weight=_weights(_positions_px(kept, size_nm), counts.shape, radius, BORDER * sigma_px),
         ambiguous=_discs(doubtful, counts.shape, radius),
         emitters=kept,
         pixel_size_nm=size_nm,
@@ -173,7 +173,7 @@ def prepare_material(sparse: SparseFrames, radius_px: float | None = None) -> Ma
     )
 
 
-def _places(emitters: Localizations, pixel_size_nm: float) -> Float64Array:
+def _positions_px(emitters: Localizations, pixel_size_nm: float) -> Float64Array:
     """Return (frame, y, x) in camera pixels, shape (n, 3)."""
     y, x = emitters.y_nm / pixel_size_nm, emitters.x_nm / pixel_size_nm
     return np.column_stack([emitters.frame, y, x]).astype(np.float64)
@@ -200,7 +200,7 @@ def _given_mask(sparse: SparseFrames) -> BoolArray:
 def _given_places(sparse: SparseFrames) -> Float64Array:
     """Return the ambiguous places that were given as (frame, y, x), shape (n, 3)."""
     if isinstance(sparse.ambiguous, Localizations):
-        return _places(sparse.ambiguous, sparse.pixel_size_nm)
+        return _positions_px(sparse.ambiguous, sparse.pixel_size_nm)
     return _centres(_given_mask(sparse))
 
 
@@ -209,7 +209,7 @@ def _centres(chosen: BoolArray) -> Float64Array:
     return np.asarray(np.argwhere(chosen) + np.array([0.0, 0.5, 0.5]), np.float64)
 
 
-def _windows(
+def _pixels_near(
     places: Float64Array, shape: tuple[int, ...], radius_px: float
 ) -> tuple[tuple[IntArray, IntArray, IntArray], FloatArray]:
     """Return the pixels (frame, y, x) around places that are in the frames, and their distances."""
@@ -228,7 +228,7 @@ def _windows(
 def _discs(places: Float64Array, shape: tuple[int, ...], radius_px: float) -> BoolArray:
     """Return which pixels lie within a radius of a place."""
     discs = np.zeros(shape, bool)
-    discs[_windows(places, shape, radius_px)[0]] = True
+    discs[_pixels_near(places, shape, radius_px)[0]] = True
     return discs
 
 
@@ -236,7 +236,7 @@ def _weights(
     places: Float64Array, shape: tuple[int, ...], radius_px: float, border_px: float
 ) -> Float32Array:
     """Return 1 near places, falling to 0 over a border as a cosine does that ends at the radius."""
-    pixels, far = _windows(places, shape, radius_px)
+    pixels, far = _pixels_near(places, shape, radius_px)
     outward = np.clip((far - radius_px + border_px) / border_px, 0, 1)
     weights = np.zeros(shape, np.float32)
     np.maximum.at(weights, pixels, (0.5 * (1 + np.cos(np.pi * outward))).astype(np.float32))
@@ -313,7 +313,7 @@ def _away_from(
     A spot that touches ambiguous light is ambiguous itself, and so on from spot to spot.
     """
     stretch = (2 * distance_px + 1, 1, 1)  # no pair crosses frames
-    places = _places(emitters, pixel_size_nm) * stretch
+    places = _positions_px(emitters, pixel_size_nm) * stretch
     usable = np.ones(len(emitters), bool)
     tree, front = cKDTree(places), doubtful * stretch
     while len(front):

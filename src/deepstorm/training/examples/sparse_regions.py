@@ -11,11 +11,12 @@ import numpy.typing as npt
 from deepstorm.arrays import BoolArray, Int64Array, IntArray
 from deepstorm.errors import InputError
 from deepstorm.training.examples.sparse_frames import Material
+from deepstorm.training.examples.truth import counted, emitter_pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the frames that shares no pixel with the other one.
+class Portion:
+    """A portion of the frames that shares no pixel with the other one.
 
     Parameters
     ----------
@@ -28,13 +29,13 @@ class Part:
     columns: slice = field(default_factory=lambda: slice(None))
 
     def of(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Cut the part out of values of shape (frame, y, x)."""
+        """Cut the portion out of values of shape (frame, y, x)."""
         cut: npt.NDArray[np.generic] = values[self.frames, self.rows, self.columns]
         return cut
 
     @property
     def corner(self) -> IntArray:
-        """What to add to a place in the part, (frame, top, left), the frame excepted."""
+        """What to add to a place in the portion, (frame, top, left), the frame excepted."""
         return np.array([0, self.rows.start or 0, self.columns.start or 0])
 
 
@@ -56,10 +57,10 @@ class Pool:
 
 def divided(
     material: Material, side: int, fraction: float, rng: np.random.Generator, *, by_field: bool
-) -> tuple[Part, Part]:
-    """Return the parts for training and for validation.
+) -> tuple[Portion, Portion]:
+    """Return the portions for training and for validation.
 
-    Where the field is divided, a strip of twice the spot radius belongs to neither part, so that no
+    Where the field is divided, a strip of twice the spot radius belongs to neither, so that no
     emitter has light in both.
 
     Parameters
@@ -93,37 +94,37 @@ def divided(
         return _divided_field(material.light.shape, side, strip, fraction)
     held_back = min(max(round(fraction * count), 1), count - 1)
     order = rng.permutation(count)
-    return Part(np.sort(order[held_back:])), Part(np.sort(order[:held_back]))
+    return Portion(np.sort(order[held_back:])), Portion(np.sort(order[:held_back]))
 
 
 def _divided_field(
     shape: tuple[int, ...], side: int, strip: int, fraction: float
-) -> tuple[Part, Part]:
-    """Divide the field along its longer side, a strip between the parts left out."""
+) -> tuple[Portion, Portion]:
+    """Divide the field along its longer side, a strip between the portions left out."""
     count, *sides = shape
     longest = max(sides)
     held_back = min(max(round(fraction * longest), side), longest - side - strip)
     cut = longest - held_back
     frames, before, after = np.arange(count), slice(0, cut - strip), slice(cut, longest)
     if sides[0] == longest:
-        return Part(frames, rows=before), Part(frames, rows=after)
-    return Part(frames, columns=before), Part(frames, columns=after)
+        return Portion(frames, rows=before), Portion(frames, rows=after)
+    return Portion(frames, columns=before), Portion(frames, columns=after)
 
 
 def choose_regions(
     material: Material,
-    part: Part,
+    portion: Portion,
     side: int,
     min_emitters: int,
     most: int,
     rng: np.random.Generator,
 ) -> Pool:
-    """Choose regions of a part.
+    """Choose regions of a portion.
 
     Parameters
     ----------
     material : Material
-    part : Part
+    portion : Portion
     side : int
         Of a region, in camera pixels.
     min_emitters : int
@@ -138,8 +139,10 @@ def choose_regions(
     InputError
         If there are none.
     """
-    bright = _window_sums(part.of(_emitters_per_pixel(material)), side) >= min_emitters
-    clean = _window_sums(part.of(material.ambiguous), side) == 0
+    shape, pixel_nm = material.light.shape, material.pixel_size_nm
+    emitters = counted(emitter_pixels(material.emitters, pixel_nm), shape)
+    bright = _window_sums(portion.of(emitters), side) >= min_emitters
+    clean = _window_sums(portion.of(material.ambiguous), side) == 0
     first = clean & bright if (clean & bright).any() else clean
     if not (bright.any() and first.any()):
         raise InputError(
@@ -148,26 +151,15 @@ def choose_regions(
             "each is needed for training as for validation: take more frames or sparser ones, or "
             "smaller regions"
         )
-    return Pool(*(_corners(mask, part, most, rng) for mask in (first, bright)))
+    return Pool(*(_corners(mask, portion, most, rng) for mask in (first, bright)))
 
 
-def _corners(mask: BoolArray, part: Part, most: int, rng: np.random.Generator) -> IntArray:
+def _corners(mask: BoolArray, portion: Portion, most: int, rng: np.random.Generator) -> IntArray:
     """Return some of the corners in a mask, shape (n, 3)."""
     found = np.flatnonzero(mask)
     chosen = np.sort(rng.choice(found, min(most, len(found)), replace=False))
     frame, top, left = np.unravel_index(chosen, mask.shape)
-    return np.column_stack([part.frames[frame], top, left]) + part.corner
-
-
-def _emitters_per_pixel(material: Material) -> Int64Array:
-    """Count usable emitters per camera pixel, shape (frame, y, x)."""
-    emitters, size_nm = material.emitters, material.pixel_size_nm
-    counts = np.zeros(material.light.shape, np.int64)
-    row, column = (
-        np.floor(along / size_nm).astype(np.int64) for along in (emitters.y_nm, emitters.x_nm)
-    )
-    np.add.at(counts, (emitters.frame, row, column), 1)
-    return counts
+    return np.column_stack([portion.frames[frame], top, left]) + portion.corner
 
 
 def _window_sums(values: npt.NDArray[np.generic], side: int) -> Int64Array:

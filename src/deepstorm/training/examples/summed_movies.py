@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, PrivateAttr, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -20,154 +17,16 @@ from torch import Tensor
 from deepstorm.arrays import Float32Array
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.models.checkpoint import Network, NetworkCard
 from deepstorm.models.refinement import SUMS
-from deepstorm.simulation.image_scene import ImageScene
-from deepstorm.simulation.scenes import FilamentScene, Scene
-from deepstorm.simulation.simulator import SimulatedMovie, simulate_movie
+from deepstorm.models.sums import sums_over_frames
+from deepstorm.models.trained_network import TrainedNetwork
+from deepstorm.simulation.simulator import SimulatedMovie
 from deepstorm.structures import Localizations, histogram_image
-from deepstorm.training.examples.simulated import SimulatedExamples, draw_scene, log_uniform
+from deepstorm.training.examples.whole_movies import MovieExamples
 
 # Camera pixels per call of the network: few enough to stay in a processor's caches.
 PIXELS_PER_CALL = 128 * 128
-# So many scenes are drawn before conditions are taken for impossible.
-MOST_DRAWS = 1000
 HEADER_KEY = "deepstorm_movie"
-
-
-class MovieExamples(SimulatedExamples):
-    """Conditions of whole movies.
-
-    See :class:`~deepstorm.training.examples.simulated.SimulatedExamples`.
-
-    Parameters
-    ----------
-    frames_per_scene : int
-        Frames of a movie.
-    scenes : int
-        A movie shows one.
-    close_lines : float
-        Part of the scenes that are two or three filaments side by side, 15 to 90 nm apart: where
-        frames cannot tell them apart, the sums over a movie may.
-    broad : float
-        Part of the scenes that are broad bands, such as mitochondria: a refiner that knows thin
-        filaments alone would draw them as strands.
-    uniform_kept : float
-        Part of the uniform scenes that are kept, others are drawn again: they hold no structure,
-        and teach no more than to leave them alone.
-    least_emitters : int
-        Movies with fewer, each counted in every frame, are drawn again.
-    structures_path : str, optional
-        A super-resolution image, such as a first reconstruction of the movie that the refiner is
-        for. It is read by the caller, who puts it in place by :meth:`with_structures`.
-    structures_share : float
-        Part of the scenes that show pieces of that image, turned, mirrored and zoomed at random.
-    """
-
-    scenes: Literal[1] = 1
-    frames_per_scene: int = Field(300, ge=1, le=10_000)
-    close_lines: float = Field(0.15, ge=0, le=1)
-    broad: float = Field(0.1, ge=0, le=1)
-    uniform_kept: float = Field(0.4, ge=0, le=1)
-    least_emitters: int = Field(1200, ge=1)
-    structures_path: str | None = None
-    structures_share: float = Field(0.7, ge=0, le=1)
-
-    _structures: ImageScene | None = PrivateAttr(default=None)
-
-    @model_validator(mode="after")
-    def _shares_are_shares(self) -> MovieExamples:
-        if self.close_lines + self.broad > 1:
-            raise ValueError(
-                f"'close_lines' = {self.close_lines:g} and 'broad' = {self.broad:g} are parts of "
-                "all scenes, and together more than all; lower one"
-            )
-        return self
-
-    def with_structures(self, image: npt.ArrayLike, pixel_size_nm: float) -> MovieExamples:
-        """Return a copy whose scenes can show the image of ``structures_path``.
-
-        Parameters
-        ----------
-        image : array_like, shape (y, x)
-        pixel_size_nm : float
-            Size of its pixels in the sample.
-
-        Raises
-        ------
-        InputError
-            If it cannot be a scene, or no path says what it is.
-        """
-        if self.structures_path is None:
-            raise InputError("no image of structures was asked for; set 'structures_path'")
-        filled = self.model_copy()
-        scene = ImageScene(path=self.structures_path)
-        filled._structures = scene.with_image(image, pixel_size_nm)
-        return filled
-
-    @property
-    def structures_checksum(self) -> str | None:
-        """What tells the image of structures from others; none where it has not been read."""
-        return None if self._structures is None else self._structures.checksum()
-
-    def _own_structures(self) -> ImageScene:
-        if self._structures is None:
-            raise InputError(
-                f"the image of structures '{self.structures_path}' has not been read; put it in "
-                "place by with_structures"
-            )
-        return self._structures
-
-    def draw_scene(self, rng: np.random.Generator) -> Scene:
-        """Draw where the emitters of a movie are."""
-        if self.structures_path is not None and rng.random() < self.structures_share:
-            return self._own_structures().drawn(rng)
-        kind = rng.random()
-        if kind < self.close_lines:
-            return _close_lines(rng)
-        if kind < self.close_lines + self.broad:
-            return _broad_bands(rng)
-        return draw_scene(rng)
-
-    def draw_movie(self, rng: np.random.Generator) -> SimulatedMovie:
-        """Draw a movie that has something to teach.
-
-        Raises
-        ------
-        InputError
-            If none is found.
-        """
-        for _ in range(MOST_DRAWS):
-            settings = self.draw_settings(rng)
-            if settings.scene.kind == "uniform" and rng.random() >= self.uniform_kept:
-                continue
-            movie = simulate_movie(settings, rng)
-            if len(movie.truth) >= self.least_emitters:
-                return movie
-        raise InputError(
-            f"none of {MOST_DRAWS} simulated movies of {self.frames_per_scene} frames had "
-            f"{self.least_emitters} emitters; lower 'least_emitters', or raise the density, the "
-            "number of frames or their size"
-        )
-
-
-def _close_lines(rng: np.random.Generator) -> FilamentScene:
-    """Draw two or three nearly parallel thin filaments."""
-    return FilamentScene(
-        filaments=int(rng.integers(2, 4)),
-        radius_nm=rng.uniform(0, 15),
-        bend_per_um=log_uniform((0.005, 0.8), rng),
-        spacing_nm=log_uniform((15, 90), rng),
-    )
-
-
-def _broad_bands(rng: np.random.Generator) -> FilamentScene:
-    """Draw tubes much wider than a microtubule."""
-    return FilamentScene(
-        filaments=int(rng.integers(1, 5)),
-        radius_nm=log_uniform((30, 300), rng),
-        bend_per_um=log_uniform((0.02, 0.8), rng),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +45,13 @@ class SummedMovie:
     truth: npt.NDArray[np.uint16]
 
 
-class MovieSource:
+class SummedMovieSource:
     """Movies of some conditions, summed by a network; the same index gives the same movie.
 
     Parameters
     ----------
-    network : Network
-        In evaluation mode; used where it is.
-    card : NetworkCard
-        Says how frames are scaled for it and rendered.
+    network : TrainedNetwork
+        One in memory is used where it is.
     examples : MovieExamples
     lengths : sequence of int
         Numbers of frames over which sums are taken, ascending.
@@ -205,20 +62,19 @@ class MovieSource:
 
     def __init__(
         self,
-        network: Network,
-        card: NetworkCard,
+        network: TrainedNetwork,
         examples: MovieExamples,
         lengths: Sequence[int],
         seed: int,
         precision: str,
     ) -> None:
-        self._network = network
-        self._card = card
+        self._network = network.load()
+        self._card = network.card
         self._examples = examples
         self._lengths = tuple(lengths)
         self._seed = seed
         self._reduced = precision == "bfloat16"
-        self._device = next(network.parameters()).device
+        self._device = next(self._network.parameters()).device
         self.origin = self._origin()
 
     def movie(self, index: int, stream: int) -> SummedMovie:
@@ -232,12 +88,8 @@ class MovieSource:
 
     def _origin(self) -> str:
         """Return what decides the movies, as text: those of another origin are others."""
-        weights = hashlib.sha256()
-        for name, tensor in self._network.state_dict().items():
-            weights.update(name.encode())
-            weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         decisive = {
-            "weights": weights.hexdigest(),
+            "weights": self._network.weights_checksum(),
             "card": self._card.model_dump(mode="json", include={"network", "scaling", "rendering"}),
             "examples": self._examples.model_dump(mode="json"),
             "lengths": list(self._lengths),
@@ -267,10 +119,9 @@ class MovieSource:
         frames = torch.from_numpy(scaled).to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._reduced):
             answer = self._network.expected_emitters(frames)
-        expected = answer.float()
-        gathered = self._card.rendering(expected)
-        parts: list[Tensor] = [expected, gathered, expected.square()]
-        return torch.cat([part.sum(dim=0) for part in parts]).cpu().numpy()
+        expected: Tensor = answer.float()
+        sums = sums_over_frames(expected, self._card.rendering(expected))
+        return torch.cat(sums).cpu().numpy()
 
     def _truth(self, movie: SimulatedMovie) -> npt.NDArray[np.uint16]:
         """Count the true emitters of the first frames, shape (length, y, x)."""

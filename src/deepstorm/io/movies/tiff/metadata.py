@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deepstorm.errors import InputError
 from deepstorm.io.movies.tiff.page_tables import PageTable
@@ -39,7 +39,9 @@ _NM_PER_UNIT = {
     "pm": 1e-3,
     "å": 0.1,
 }
+_DEFAULT_NM = 1000.0  # what Micro-Manager writes where no pixel size was ever set
 _NM_PER_RESOLUTION_UNIT = {2: 25.4e6, 3: 1e7}
+_CENTIMETRE = 3
 _OME_AXES = ("T", "C", "Z")
 _IMAGEJ_AXES = {"T": "frames", "C": "channels", "Z": "slices"}
 
@@ -73,18 +75,82 @@ class StackMetadata:
         return x if square and limits_nm[0] <= x <= limits_nm[1] else None
 
 
-def read_stack_metadata(table: PageTable, name: str) -> StackMetadata:
-    """Interpret the description of a TIFF file.
+class SeveralFilesError(InputError):
+    """A file that is a part of a movie; ``described_in`` is the file that describes it."""
+
+    def __init__(self, message: str, described_in: str) -> None:
+        super().__init__(message)
+        self.described_in = described_in
+
+
+def require_one_axis(axes: dict[str, int], name: str) -> None:
+    """Refuse what has more than one axis besides y and x.
 
     Raises
     ------
     InputError
-        If the file is one of several that make a movie together, or holds several images.
+        If it has.
     """
+    if len(axes) > 1:
+        lengths = ", ".join(f"{axis} = {length}" for axis, length in axes.items())
+        raise InputError(
+            f"'{name}' has several axes besides y and x ({lengths}); a movie has one, time, so "
+            "save a single channel and plane"
+        )
+
+
+def read_stack_metadata(table: PageTable, name: str, *, alone: bool = True) -> StackMetadata:
+    """Interpret the description of a TIFF file.
+
+    Parameters
+    ----------
+    table : PageTable
+    name : str
+        What the file is called in messages.
+    alone : bool
+        Whether the file must be a movie by itself.
+
+    Raises
+    ------
+    SeveralFilesError
+        If it must be, but is one of several that make a movie together.
+    InputError
+        If it holds several images.
+    """
+    description = description_of(table)
+    if alone and _is_ome(description):
+        _check_alone(description, name)
     for recognises, parse in _PARSERS:
-        if recognises(table.description):
-            return parse(table, name)
-    return StackMetadata(pixel_size_nm=_from_tags(table, _NM_PER_RESOLUTION_UNIT))
+        if recognises(description):
+            return _with_micromanager(parse(table, name), table)
+    return _with_micromanager(_undescribed(table), table)
+
+
+def description_of(table: PageTable) -> str:
+    """Return the description that counts: OME's, which says most, or else the last one."""
+    texts = table.first.descriptions
+    return next(filter(_is_ome, texts), texts[-1] if texts else "")
+
+
+def _undescribed(table: PageTable) -> StackMetadata:
+    """Return what MetaMorph or nobody says."""
+    first, axes = table.first, {}
+    if len(table.offsets) == 1 and first.planes > 1:
+        axes = {"C": first.wavelengths, "I": first.planes // max(first.wavelengths, 1)}
+    long = {axis: length for axis, length in axes.items() if length > 1}
+    return StackMetadata(long, _from_tags(table, _NM_PER_RESOLUTION_UNIT))
+
+
+def _with_micromanager(found: StackMetadata, table: PageTable) -> StackMetadata:
+    """Return metadata with the pixel size of Micro-Manager where nothing else gives one."""
+    if found.pixel_size_nm is not None or not table.first.micromanager:
+        return found
+    with contextlib.suppress(ValueError, TypeError, RecursionError, AttributeError):
+        said = json.loads(table.first.micromanager.split(b"\0", 1)[0])
+        size_nm = 1000 * float(said.get("PixelSizeUm") or said.get("PixelSize_um") or 0)
+        if math.isfinite(size_nm) and size_nm > 0 and size_nm != _DEFAULT_NM:
+            return replace(found, pixel_size_nm=(size_nm, size_nm))
+    return found
 
 
 def _unit_nm(text: str) -> float | None:
@@ -95,10 +161,13 @@ def _unit_nm(text: str) -> float | None:
 
 def _from_tags(table: PageTable, nm_per_unit: dict[int, float]) -> tuple[float, float] | None:
     """Return the pixel size that the resolution tags give, in nm along (x, y)."""
-    unit_nm = nm_per_unit.get(table.resolution_unit)
-    x, y = table.resolution
+    unit = table.first.resolution_unit
+    unit_nm = nm_per_unit.get(unit)
+    x, y = table.first.resolution
     # One pixel per unit is what writers put where they know nothing.
     if unit_nm is None or not (x > 0 and y > 0) or x == 1:
+        return None
+    if unit == _CENTIMETRE and unit_nm / x == _DEFAULT_NM:
         return None
     return unit_nm / x, unit_nm / y
 
@@ -108,17 +177,17 @@ def _is_imagej(description: str) -> bool:
 
 
 def _imagej(table: PageTable, name: str) -> StackMetadata:
-    lines = (line.partition("=") for line in table.description.splitlines())
+    lines = (line.partition("=") for line in description_of(table).splitlines())
     values = {key.strip(): value for key, _, value in lines}
     axes = {axis: _whole(values.get(key, "")) for axis, key in _IMAGEJ_AXES.items()}
     long = {axis: length for axis, length in axes.items() if length > 1}
     if not long and _whole(values.get("images", "")) > 1:
         long = {"I": _whole(values["images"])}
     unit_nm = _unit_nm(values.get("unit", ""))
-    units = {table.resolution_unit: unit_nm} if unit_nm else {}
+    units = {table.first.resolution_unit: unit_nm} if unit_nm else {}
     if "unit" not in values:
         units = {3: _NM_PER_RESOLUTION_UNIT[3]}
-    calibrated = not _says_uncalibrated(table.imagej_metadata)
+    calibrated = not _says_uncalibrated(table.first.imagej_metadata)
     return StackMetadata(long, _from_tags(table, units) if calibrated else None)
 
 
@@ -140,20 +209,26 @@ def _is_ome(description: str) -> bool:
     return description.rstrip().endswith("OME>")
 
 
-def _ome(table: PageTable, name: str) -> StackMetadata:
-    images = re.findall(r"<(?:\w+:)?Pixels\b([^>]*)>", table.description)
-    files = sorted(set(re.findall(r'\bFileName="([^"]*)"', table.description)))
+def _check_alone(description: str, name: str) -> None:
+    """Refuse one of several files."""
+    files = sorted(set(re.findall(r'\bFileName="([^"]*)"', description)))
     if len(files) > 1:
-        raise InputError(
+        raise SeveralFilesError(
             f"'{name}' is one of {len(files)} files of one OME-TIFF movie "
-            f"({', '.join(files[:3])}, …); join them into one file, for instance with Fiji"
+            f"({', '.join(files[:3])}, …); join them into one file, for instance with Fiji",
+            name,
         )
-    described = re.search(r'<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile="([^"]*)"', table.description)
+    described = re.search(r'<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile="([^"]*)"', description)
     if described:
-        raise InputError(
+        raise SeveralFilesError(
             f"'{name}' is one of several files of one OME-TIFF movie, which "
-            f"'{described[1]}' describes; join them into one file, for instance with Fiji"
+            f"'{described[1]}' describes; put all of them into one folder, or join them with Fiji",
+            html.unescape(described[1]),
         )
+
+
+def _ome(table: PageTable, name: str) -> StackMetadata:
+    images = re.findall(r"<(?:\w+:)?Pixels\b([^>]*)>", description_of(table))
     if len(images) > 1:
         raise InputError(f"'{name}' holds {len(images)} OME images; save the one movie on its own")
     if not images:
@@ -186,7 +261,7 @@ def _is_shaped(description: str) -> bool:
 
 def _shaped(table: PageTable, name: str) -> StackMetadata:
     try:
-        values = json.loads(table.description)
+        values = json.loads(description_of(table))
         shape = [int(length) for length in values["shape"]]
         names = str(values.get("axes") or "I" * len(shape))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):

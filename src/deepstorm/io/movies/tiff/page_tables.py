@@ -11,13 +11,12 @@ import numpy as np
 from deepstorm.arrays import Int64Array
 from deepstorm.errors import InputError
 from deepstorm.io.movies.tiff.directory import ByteOrder, DirectoryReader, Entry
+from deepstorm.io.movies.tiff.first_page import FirstPage, read_first_page
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
-_FILL_ORDER, _DESCRIPTION, _SAMPLES, _ROWS_PER_STRIP = 266, 270, 277, 278
+_FILL_ORDER, _SAMPLES, _ROWS_PER_STRIP = 266, 277, 278
 _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
 _TILE_WIDTH, _TILE_HEIGHT, _PREDICTOR, _SAMPLE_FORMAT, _DEPTH = 322, 323, 317, 339, 32997
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _IMAGEJ_METADATA = 282, 283, 296, 50839
-_METAMORPH_PLANES = 33629
 
 _LAYOUT_TAGS = {
     "height": (_HEIGHT, 0),
@@ -33,6 +32,8 @@ _LAYOUT_TAGS = {
     "tile_width": (_TILE_WIDTH, 0),
     "tile_height": (_TILE_HEIGHT, 0),
 }
+_LAYOUT_CODES = [code for code, _ in _LAYOUT_TAGS.values()]
+_LAST_BYTES, _ROOM_BYTES = 4, 64  # by which it is seen that the end of a page was never written
 _NAMED_IN_MESSAGES = ("height", "width", "bits", "sample_format", "samples", "compression")
 _KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 
@@ -89,31 +90,28 @@ class PageTable:
         Whether the pixels of each page lie in one uncompressed run from its offset on.
     byte_order : str
         ``"<"`` or ``">"``.
-    description : str
-        The text of the first page's ImageDescription tag.
-    resolution : tuple of float
-        Pixels per unit along (x, y) of the first page; 0 where it is not given.
-    resolution_unit : int
-        1 none, 2 inch, 3 centimetre.
-    imagej_metadata : bytes
-        The binary block in which ImageJ keeps what it knew of the original file.
+    first : FirstPage
+        What the first page says of all.
     file_bytes : int
         Size of the file.
+    following : int
+        Where the last page says that the next one is, 0 if it does not.
+    unfinished : str
+        Why the file does not end after the last page as it should, else empty.
     """
 
     layout: Layout
     offsets: Int64Array
     contiguous: bool
     byte_order: ByteOrder
-    description: str
-    resolution: tuple[float, float]
-    resolution_unit: int
-    imagej_metadata: bytes
+    first: FirstPage
     file_bytes: int
+    following: int
+    unfinished: str
 
 
-def read_page_table(handle: BinaryIO, name: str, most_pixels: int) -> PageTable:
-    """Read the page table of an open TIFF file and check it against the file's size.
+class PageReader:
+    """Reads the pages of an open TIFF file and checks them against the file's size.
 
     Parameters
     ----------
@@ -126,80 +124,106 @@ def read_page_table(handle: BinaryIO, name: str, most_pixels: int) -> PageTable:
     Raises
     ------
     InputError
-        If the file is not a TIFF, is truncated or damaged, has no pages, or its pages differ, have
-        several samples per pixel, or hold anything but real numbers.
+        If the file is not a TIFF.
     """
-    reader = DirectoryReader(handle, name)
-    first: dict[int, Entry] = {}
-    layout: Layout | None = None
-    offsets: list[int] = []
-    contiguous = True
-    for index, tags in enumerate(reader.directories()):
+
+    def __init__(self, handle: BinaryIO, name: str, most_pixels: int) -> None:
+        self._reader = DirectoryReader(handle, name)
+        self._name = name
+        self._most_pixels = most_pixels
+        self._first: dict[int, Entry] = {}
+        self._last: dict[int, Entry] = {}
+        self._layout: Layout | None = None
+        self._pages: list[tuple[int, bool]] = []
+
+    def read_on(self, *, growing: bool) -> PageTable:
+        """Read the pages that came since, and return the table of all.
+
+        Parameters
+        ----------
+        growing : bool
+            Whether a page that is not whole yet ends the movie so far; else it is an error.
+
+        Raises
+        ------
+        InputError
+            If the file is truncated or damaged, has no pages, or its pages differ, have several
+            samples per pixel, or hold anything but real numbers.
+        """
+        unfinished = ""
+        self._reader.look_again()
+        del self._pages[-1:]  # it comes again
+        try:
+            for tags in self._reader.directories():
+                self._take(tags, growing=growing)
+        except InputError as reason:
+            if not (growing and self._pages):
+                raise
+            unfinished = str(reason)
+        if self._reader.breaks_off:
+            unfinished = "the program that wrote it did not finish"
+        if self._layout is None or not self._pages:
+            raise InputError(f"'{self._name}' holds no images")
+        table = self._table(self._layout, unfinished, growing=growing)
+        self._reader.look_again()
+        return table
+
+    def _take(self, tags: dict[int, Entry], *, growing: bool) -> None:
+        """Check a page and remember where its pixels are."""
+        index, reader = len(self._pages), self._reader
+        if growing and 0 in tags:
+            raise InputError(f"'{self._name}': the page table of frame {index} is not written yet")
+        layout = self._layout if index else None
         if layout is None:
-            first, layout = tags, _layout(reader, tags)
-            _check_layout(layout, name, most_pixels)
-        elif not _same_entries(first, tags):
-            _check_same(layout, _layout(reader, tags), index, name)
-        offset, in_one_run = _pixels(reader, tags, layout, index, name)
-        offsets.append(offset)
-        contiguous = contiguous and in_one_run
-    if layout is None:
-        raise InputError(f"'{name}' holds no images")
-    if len(offsets) == 1 and _METAMORPH_PLANES in first and first[_METAMORPH_PLANES].values > 1:
-        raise InputError(f"'{name}' is a MetaMorph stack; save it as plain TIFF, e.g. with Fiji")
-    return _page_table(reader, first, layout, np.array(offsets, np.int64), contiguous)
+            layout = _layout(reader, tags)
+            _check_layout(layout, self._name, self._most_pixels)
+            self._first, self._layout = tags, layout
+        elif not _same_entries(self._first, tags):
+            _check_same(layout, _layout(reader, tags), index, self._name)
+        self._pages.append(_pixels(reader, tags, layout, index, self._name))
+        self._last = tags
 
+    def _whole(self, layout: Layout) -> int:
+        """Return how many pages are whole.
 
-def _page_table(
-    reader: DirectoryReader,
-    first: dict[int, Entry],
-    layout: Layout,
-    offsets: Int64Array,
-    contiguous: bool,
-) -> PageTable:
-    def raw(code: int) -> bytes:
-        return reader.raw(first[code], "the description") if code in first else b""
+        The last one is not if it ends in zeros and nothing but zeros follow: in a file for which
+        room was set aside, its pixels may still have to come.
+        """
+        offset, in_one_run = self._pages[-1]
+        end = offset + layout.frame_bytes if in_one_run else 0
+        end = max(end, *(self._reader.end_of(entry) for entry in self._last.values()))
+        size = self._reader.file_bytes
+        lacks = end > size
+        if end < size:
+            lacks = self._reader.is_blank(max(end - _LAST_BYTES, 0), min(end + _ROOM_BYTES, size))
+        return len(self._pages) - lacks
 
-    def ratio(code: int) -> float:
-        return reader.ratio(first[code], "the resolution") if code in first else 0.0
-
-    return PageTable(
-        layout=layout,
-        offsets=offsets,
-        contiguous=contiguous,
-        byte_order=reader.byte_order,
-        description=_text(raw(_DESCRIPTION)),
-        resolution=(ratio(_X_RESOLUTION), ratio(_Y_RESOLUTION)),
-        resolution_unit=_integer(reader, first, _RESOLUTION_UNIT, 2),
-        imagej_metadata=raw(_IMAGEJ_METADATA),
-        file_bytes=reader.file_bytes,
-    )
-
-
-def _text(raw: bytes) -> str:
-    """Decode a description: UTF-8 by OME and most others, Latin-1 by old ImageJ."""
-    stripped = raw.split(b"\0", 1)[0]
-    try:
-        return stripped.decode("utf-8")
-    except UnicodeDecodeError:
-        return stripped.decode("latin-1")
-
-
-def _integer(reader: DirectoryReader, tags: dict[int, Entry], code: int, default: int) -> int:
-    entry = tags.get(code)
-    if entry is None or entry.values < 1:
-        return default
-    return reader.integers(entry, f"tag {code}")[0]
+    def _table(self, layout: Layout, unfinished: str, *, growing: bool) -> PageTable:
+        reader, whole = self._reader, len(self._pages)
+        if growing or reader.breaks_off:
+            whole = self._whole(layout)
+        if whole == 0:
+            raise InputError(f"'{self._name}' holds no whole frame yet")
+        return PageTable(
+            layout=layout,
+            offsets=np.array([offset for offset, _ in self._pages[:whole]], np.int64),
+            contiguous=all(in_one_run for _, in_one_run in self._pages[:whole]),
+            byte_order=reader.byte_order,
+            first=read_first_page(reader, growing=growing),
+            file_bytes=reader.file_bytes,
+            following=reader.following,
+            unfinished=unfinished,
+        )
 
 
 def _same_entries(first: dict[int, Entry], tags: dict[int, Entry]) -> bool:
     """Whether two directories say the same of the layout in the same bytes, as most do."""
-    return all(first.get(code) == tags.get(code) for code, _ in _LAYOUT_TAGS.values())
+    return list(map(first.get, _LAYOUT_CODES)) == list(map(tags.get, _LAYOUT_CODES))
 
 
 def _layout(reader: DirectoryReader, tags: dict[int, Entry]) -> Layout:
     values = {
-        field: _integer(reader, tags, code, default)
+        field: reader.integer(tags, code, default)
         for field, (code, default) in _LAYOUT_TAGS.items()
     }
     height = values["height"]

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
+import os
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstorm.arrays import AnyArray, Int64Array, PathLike
 from deepstorm.errors import InputError
-from deepstorm.io.checking import MAX_FRAME_PIXELS, existing_file, require_finite
-from deepstorm.io.closing import ClosesItself
+from deepstorm.io.checking import MAX_FRAME_PIXELS
+from deepstorm.io.movies.file_movie import FileMovie, FileState
 from deepstorm.io.movies.tiff.metadata import (
     CAMERA_PIXELS_NM,
     StackMetadata,
+    description_of,
     read_stack_metadata,
+    require_one_axis,
 )
-from deepstorm.io.movies.tiff.page_tables import PageTable, read_page_table
+from deepstorm.io.movies.tiff.page_tables import PageReader, PageTable
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
 
-class TiffMovie(ClosesItself):
-    """Frames of a TIFF file: multi-page, OME, ImageJ, BigTIFF, compressed or not.
+class TiffMovie(FileMovie):
+    """Frames of a TIFF file: multi-page, OME, ImageJ, MetaMorph, BigTIFF, compressed or not.
 
     Uncompressed frames are read straight from their place in the file, so that also an ImageJ stack
     of more than 4 GB, which has one page table for all its frames, costs only the frames asked for.
@@ -41,6 +43,10 @@ class TiffMovie(ClosesItself):
         Pixel sizes outside these limits are taken for meaningless and reported as None.
     most_pixels : int, optional
         A header that claims larger frames is taken for damaged.
+    growing : bool
+        Whether the file is being written, so that it may end with a page that is not whole.
+    pages_only : bool
+        Whether the pages are taken as they come, whatever the description says of them.
 
     Raises
     ------
@@ -55,42 +61,55 @@ class TiffMovie(ClosesItself):
         *,
         credible_nm: tuple[float, float] = CAMERA_PIXELS_NM,
         most_pixels: int = MAX_FRAME_PIXELS,
+        growing: bool = False,
+        pages_only: bool = False,
     ) -> None:
-        file = existing_file(path)
-        self.name = file.name
-        self._lock = threading.Lock()
+        super().__init__(
+            path,
+            credible_nm=credible_nm,
+            most_pixels=most_pixels,
+            growing=growing,
+            pages_only=pages_only,
+        )
+        self._credible_nm, self._pages_only = credible_nm, pages_only
         self._decoder: TiffFile | None = None
+        self._offsets = np.empty(0, np.int64)
         try:
-            self._handle = file.open("rb")
+            self._handle = self._path.open("rb")
         except OSError as error:
-            raise InputError(f"the file '{file}' cannot be opened: {error}") from error
+            raise InputError(f"the file '{self._path}' cannot be opened: {error}") from error
         try:
-            self._table = read_page_table(self._handle, self.name, most_pixels)
-            metadata = read_stack_metadata(self._table, self.name)
-            self._offsets = _frame_offsets(self._table, metadata, self.name)
-            self._decoder = self._open_decoder()
+            self._pages = PageReader(self._handle, self.name, most_pixels)
+            self._take_in(growing=growing)
         except BaseException:
             self._handle.close()
             raise
-        self._pixel_size_nm = metadata.credible_pixel_size_nm(credible_nm)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Length of the axes (frame, y, x)."""
-        return len(self._offsets), self._table.layout.height, self._table.layout.width
+    def _look_again(self) -> None:
+        states = (FileState.of(self._path),)
+        if not os.path.samestat(os.fstat(self._handle.fileno()), self._path.stat()):
+            raise InputError(f"'{self.name}' was replaced by another file while it was open")
+        self._take_in(growing=True)
+        self.states = states
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the pixels."""
-        return self._table.layout.dtype
-
-    @property
-    def pixel_size_nm(self) -> float | None:
-        """Size of a pixel in nm where the file gives a credible one, else None."""
-        return self._pixel_size_nm
+    def _take_in(self, *, growing: bool) -> None:
+        """Read the pages that are new, and what the description says by now."""
+        table = self._pages.read_on(growing=growing)
+        said = StackMetadata() if self._pages_only else read_stack_metadata(table, self.name)
+        offsets = _frame_offsets(table, said, self.name, growing=growing)
+        known = min(len(offsets), len(self._offsets))
+        if not np.array_equal(offsets[:known], self._offsets[:known]):
+            raise InputError(f"'{self.name}' has become another movie while it was open")
+        self.table, self.description = table, description_of(table)
+        self._offsets = max(offsets, self._offsets, key=len)
+        self._decoder = self._open_decoder()
+        self.shape = (len(self._offsets), table.layout.height, table.layout.width)
+        self.dtype = table.layout.dtype
+        self.pixel_size_nm = said.credible_pixel_size_nm(self._credible_nm)
+        self.notes = _notes(self.name, len(self._offsets), said.count, table.unfinished)
 
     def _open_decoder(self) -> TiffFile | None:
-        if self._table.contiguous:
+        if self.table.contiguous:
             return None
         from tifffile import TiffFile
 
@@ -99,35 +118,13 @@ class TiffMovie(ClosesItself):
             # The special cases of these makers' files rewrite the list of pages.
             return TiffFile(self._handle, is_lsm=False, is_scanimage=False, is_ndpi=False)
 
-    def read(self, start: int, stop: int) -> AnyArray:
-        """Read the frames from ``start`` up to, not including, ``stop``.
-
-        Returns
-        -------
-        ndarray, shape (stop - start, y, x)
-            In the type of the file and the byte order of this machine.
-
-        Raises
-        ------
-        IndexError
-            If the range is not inside the movie.
-        InputError
-            If a frame cannot be decoded or holds NaN or infinite pixels.
-        """
-        count = len(self._offsets)
-        if not 0 <= start <= stop <= count:
-            raise IndexError(f"frames {start} to {stop} are not inside '{self.name}' of {count}")
-        if self._handle.closed:
-            raise ValueError(f"'{self.name}' is closed")
-        with self._lock:
-            raw = self._decoder is None or start == stop
-            block = self._read_raw(start, stop) if raw else self._decode(start, stop)
-        require_finite(block, start, self.name)
-        return block
+    def _frames(self, start: int, stop: int) -> AnyArray:
+        raw = self._decoder is None or start == stop
+        return self._read_raw(start, stop) if raw else self._decode(start, stop)
 
     def _read_raw(self, start: int, stop: int) -> AnyArray:
-        layout = self._table.layout
-        stored = layout.dtype.newbyteorder(self._table.byte_order)
+        layout = self.table.layout
+        stored = layout.dtype.newbyteorder(self.table.byte_order)
         block = np.empty((stop - start, layout.height, layout.width), stored)
         offsets = self._offsets[start:stop]
         # Frames that follow each other in the file, as they mostly do, are read in one go.
@@ -155,44 +152,55 @@ class TiffMovie(ClosesItself):
             raise
 
     def _decode_block(self, start: int, stop: int) -> AnyArray:
-        layout = self._table.layout
+        layout = self.table.layout
         frames = f"frame {start}" if stop == start + 1 else f"one of frames {start} to {stop - 1}"
         with _complaints_as_input_error(f"{frames} (counted from 0) of '{self.name}' is damaged"):
             decoded = np.asarray(self._decoder.asarray(key=range(start, stop)))  # type: ignore[union-attr]
             block = decoded.reshape(stop - start, layout.height, layout.width)
             return block.astype(layout.dtype, casting="safe", copy=False)
 
-    def close(self) -> None:
-        """Close the file; reading is not possible afterwards."""
-        with self._lock:
-            if self._decoder is not None:
-                self._decoder.close()
-            self._handle.close()
+    def _release(self) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+        self._handle.close()
 
 
-def _frame_offsets(table: PageTable, metadata: StackMetadata, name: str) -> Int64Array:
+def announced_note(name: str, count: int, announced: int) -> str:
+    """Say that a file announces another number of frames than it holds."""
+    why = "; the recording may have been stopped, or other files may belong to it"
+    return (
+        f"'{name}' announces {announced} frames but holds {count}, all of which are read"
+        f"{why if announced > count else ''}"
+    )
+
+
+def _notes(name: str, count: int, announced: int, unfinished: str) -> tuple[str, ...]:
+    notes = []
+    if announced not in (1, count):
+        notes.append(announced_note(name, count, announced))
+    if unfinished:
+        notes.append(f"'{name}' holds {count} whole frames and an end that is not: {unfinished}")
+    return tuple(notes)
+
+
+def _frame_offsets(
+    table: PageTable, said: StackMetadata, name: str, *, growing: bool
+) -> Int64Array:
     """Return where each frame begins, also where one page stands for a whole stack."""
-    if len(metadata.axes) > 1:
-        lengths = ", ".join(f"{axis} = {length}" for axis, length in metadata.axes.items())
-        raise InputError(
-            f"'{name}' has several axes besides y and x ({lengths}); a movie has one, time, so "
-            "save a single channel and plane"
-        )
-    if len(table.offsets) > 1 or metadata.count <= 1:
+    require_one_axis(said.axes, name)
+    if len(table.offsets) > 1 or said.count <= 1:
         return table.offsets
-    return _single_page_offsets(table, metadata.count, name)
-
-
-def _single_page_offsets(table: PageTable, count: int, name: str) -> Int64Array:
-    """Return the offsets of frames that follow each other after a single page table."""
-    frame_bytes = table.layout.frame_bytes
-    room = (table.file_bytes - int(table.offsets[0])) // frame_bytes
-    if not table.contiguous or room < count:
+    frame_bytes, first = table.layout.frame_bytes, int(table.offsets[0])
+    room = (table.file_bytes - first) // frame_bytes if table.contiguous else 1
+    if room < said.count and not growing:
         raise InputError(
-            f"'{name}' is truncated: its description announces {count} frames, the file holds "
-            f"{room if table.contiguous else 1}; copy or export it again"
+            f"'{name}' is truncated: its description announces {said.count} frames, the file holds "
+            f"{room}; copy or export it again"
         )
-    return np.arange(count, dtype=np.int64) * frame_bytes + int(table.offsets[0])
+    # The pages of a stack that is being written come between its frames, or behind them all.
+    behind = table.following == 0 or table.following >= first + said.count * frame_bytes
+    count = min(room, said.count) if behind else 1
+    return np.arange(count, dtype=np.int64) * frame_bytes + first
 
 
 @contextlib.contextmanager

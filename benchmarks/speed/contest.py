@@ -1,0 +1,315 @@
+"""What is measured, networks in runtimes, and how: each in a process of its own, all in turn."""
+
+import contextlib
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from timing import Timed, interleaved, planned
+from workers import Worker, WorkerError, asked
+
+import deepstorm
+from deepstorm.errors import InputError
+from deepstorm.models.zoo import open_network
+from deepstorm.paper.movies import MICROTUBULES, like_the_papers_movie, simulated
+from environments import NoEnvironmentError, python_with
+from report import published
+
+TENSORFLOW = ("tensorflow-cpu==2.21.0", "keras==3.15.1")
+# No accelerator for TensorFlow, and none of its notices.
+KERAS_VARIABLES = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+OURS = "our_worker.py"
+PAPER, DEFAULT = "paper's", "default"
+SHOWN = {
+    "keras": "Keras, TensorFlow, as published",
+    "unfolded": "PyTorch eager, as published",
+    "torch": "PyTorch",
+    "openvino": "OpenVINO",
+    "onnx": "ONNX Runtime",
+}
+COMPARED_FRAMES = 2
+PIXEL_NM = 100.0
+# Of the movie of the paper's Fig. 4, by its Table 1.
+DENSITY_PER_UM2 = 5.48
+# Frames that are measured again and again; what they show hardly matters to the speed.
+DISTINCT_FRAMES = 16
+# Lengths of whole movies by the side of their frames.
+MOVIES = {64: (361, 5000), 128: (361, 500, 5000), 256: (361, 5000)}
+SCORES = ("nmse_percent", "registered_nmse_percent")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked for: networks by name or file, and the seconds for each number of frames."""
+
+    quick: bool
+    budget_s: float
+    network: str
+    paper: str
+    original: bool
+    cache: Path
+    temporary: Path
+    pictures: Path | None = None
+
+    @property
+    def repeats(self) -> int:
+        """Times that each rate is measured."""
+        return 3 if self.quick else 5
+
+    @property
+    def sides_px(self) -> tuple[int, ...]:
+        """Sides of the frames."""
+        return (64,) if self.quick else tuple(MOVIES)
+
+    def movies(self, side_px: int) -> tuple[int, ...]:
+        """Return the lengths of whole movies."""
+        return (361,) if self.quick else MOVIES[side_px]
+
+    def network_of(self, network: str) -> str:
+        """Return name or file of ``PAPER`` or ``DEFAULT``."""
+        return self.paper if network == PAPER else self.network
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network, ``PAPER`` or ``DEFAULT``, in a runtime: a key of ``SHOWN``."""
+
+    network: str
+    engine: str
+    precision: str = "f32"
+    device: str = "cpu"
+
+    @property
+    def runtime(self) -> str:
+        """What the runtime is called in tables."""
+        return SHOWN[self.engine] + ("" if self.device == "cpu" else f" on {self.device}")
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the network is run in the form in which it was published."""
+        return self.engine in ("keras", "unfolded")
+
+
+ORIGINAL = Entry(PAPER, "keras")
+
+
+@dataclass
+class Result:
+    """What was measured of an entry at one frame size, and its process while it lives.
+
+    Scores are the NMSE on the movie of the paper's Fig. 4.
+    """
+
+    entry: Entry
+    side_px: int
+    times: list[Timed] = field(default_factory=list)
+    peak_mb: float | None = None
+    failure: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+    plan: dict[int, int] = field(default_factory=dict)
+    worker: Worker | None = None
+
+    @property
+    def rate(self) -> Timed | None:
+        """What frames per second are taken from: measured most often, then of most frames."""
+        return max(self.times, key=lambda t: (len(t.seconds), t.frames), default=None)
+
+    @property
+    def frames_per_s(self) -> float | None:
+        """Frames per second."""
+        return self.rate.frames_per_s if self.rate is not None else None
+
+    def start(self, run: Run) -> None:
+        """Start the process, compile and fill caches, and plan what fits the budget."""
+        try:
+            self.worker, batch = opened(run, self.entry, self.side_px)
+            self.worker.ask("predict", count=batch)
+            seconds = self.worker.ask("predict", count=batch)["seconds"] / batch
+            movies = run.movies(self.side_px)
+            self.plan = planned(seconds, movies, run.budget_s, run.repeats, batch)
+        except WorkerError as error:
+            self.failure = str(error)
+
+    def ask(self, do: str, **values: Any) -> dict[str, Any]:
+        """Have the process do something; nothing where that fails."""
+        if self.worker is None or self.failure:
+            return {}
+        try:
+            return self.worker.ask(do, **values)
+        except WorkerError as error:
+            self.failure = str(error)
+            return {}
+
+
+class Comparison(NamedTuple):
+    """Results; the largest difference of Keras from ours; NMSE of the authors' own image."""
+
+    results: list[Result]
+    difference: float | None
+    published: dict[str, Any]
+
+
+def movie_of(frames: int, side_px: int, density: float, seed: int) -> tuple[Any, Any]:
+    """Return a movie of filaments as in the paper's Fig. 4, and its truth."""
+    settings = like_the_papers_movie(MICROTUBULES, density, frames)
+    return simulated(settings.model_copy(update={"height_px": side_px, "width_px": side_px}), seed)
+
+
+@cache
+def runtimes() -> dict[str, Any]:
+    """Return this package's ``runtimes`` on this machine, and the name of its ``accelerator``."""
+    return asked(OURS, "runtimes")
+
+
+@cache
+def entries(run: Run) -> tuple[Entry, ...]:
+    """Return all that can be measured here, the original first."""
+    own = runtimes()["runtimes"]
+    found = [ORIGINAL] if run.original else []
+    devices = dict.fromkeys(runtime["device"] for runtime in own)
+    found += [Entry(PAPER, "unfolded", device=device) for device in devices]
+    for network in (PAPER, DEFAULT):
+        card = open_network(run.network_of(network)).card
+        # A network's file says whether and how it may be computed in 8 bits.
+        fitting = (r for r in own if r["precision"] != "int8" or card.activation_ranges)
+        found += [Entry(network, **runtime) for runtime in fitting]
+    return tuple(found)
+
+
+def checksums(run: Run) -> dict[str, str]:
+    """Return the SHA-256 of the network files; refuse one of another kind as the paper's."""
+    default, paper = (open_network(name) for name in (run.network, run.paper))
+    if (kind := paper.card.network.kind) != "deepstorm":
+        raise InputError(
+            f"'{run.paper}' holds a network of the kind '{kind}'; "
+            "give one of the kind 'deepstorm', the paper's, as --paper"
+        )
+    return {DEFAULT: default.checksum, PAPER: paper.checksum}
+
+
+@cache
+def _frames_file(run, side_px):
+    path = run.temporary / f"frames-{side_px}.npy"
+    np.save(path, movie_of(DISTINCT_FRAMES, side_px, DENSITY_PER_UM2, side_px)[0])
+    return path
+
+
+@cache
+def _keras(run):
+    """Return a Python with Keras and the paper's weights for it, or why not: it is tried once."""
+    weights = run.temporary / "weights.npz"
+    try:
+        python = python_with(TENSORFLOW, run.cache)
+    except NoEnvironmentError as error:
+        return None, f"no environment with {TENSORFLOW[0]}: {error}"
+    asked(OURS, "export", network=run.paper, to=str(weights))
+    return python, str(weights)
+
+
+def opened(run: Run, entry: Entry, side_px: int, *, keep: bool = True) -> tuple[Worker, int]:
+    """Start the process of an entry for frames of one size; return also how many it takes at once.
+
+    A WorkerError says why it cannot be opened.
+    """
+    if entry.engine == "keras":
+        python, weights = _keras(run)
+        if python is None:
+            raise WorkerError(weights)
+        told, worker = {"weights": weights}, Worker("keras_worker.py", python, **KERAS_VARIABLES)
+    else:
+        if keep and entry.engine in ("openvino", "onnx"):
+            # Other precisions share one form; 8 bits have their own.
+            precision = entry.precision if entry.precision == "int8" else "f32"
+            _keep(run, Entry(entry.network, entry.engine, precision, entry.device))
+        told = {"network": run.network_of(entry.network), "engine": entry.engine}
+        told |= {"precision": entry.precision, "device": entry.device}
+        kept = str(run.temporary / "kept")
+        worker = Worker(OURS, XDG_CACHE_HOME=kept, LOCALAPPDATA=kept)
+    try:
+        return worker, worker.ask("open", frames=str(_frames_file(run, side_px)), **told)["batch"]
+    except WorkerError:
+        worker.close()
+        raise
+
+
+@cache
+def _keep(run, entry):
+    """Have a runtime keep its form of a network: converting it is not to count as its memory."""
+    opened(run, entry, run.sides_px[0], keep=False)[0].close()
+
+
+@contextlib.contextmanager
+def contestants(run: Run, own: tuple[Entry, ...], side_px: int) -> Any:
+    """Start the processes of entries for one frame size, and end them at last."""
+    with contextlib.ExitStack() as stack:
+        results = [Result(entry, side_px) for entry in own]
+        for result in results:
+            result.start(run)
+            if result.worker is not None:
+                stack.callback(result.worker.close)
+        yield results
+
+
+@cache
+def compared(run: Run) -> Comparison:
+    """Measure all entries at all sizes, once for all parts that ask."""
+    results, difference, known = [], None, {}
+    for side_px in run.sides_px:
+        with contestants(run, entries(run), side_px) as started:
+            workers = {result.entry: result.worker for result in started}
+            pair = workers.get(ORIGINAL), workers.get(Entry(PAPER, "torch"))
+            if side_px == run.sides_px[0] and all(pair):
+                with contextlib.suppress(WorkerError):
+                    difference = largest_difference(run, *pair)
+            measure_in_turn(started)
+            if side_px == 64 and not run.quick and published("movie.tif"):
+                _score(started)
+        results += started
+    if image := published("paper_reconstruction.mat"):
+        truth, fine_nm = published("truth.csv"), PIXEL_NM / 8
+        figures = deepstorm.evaluate(image, truth, pixel_size_nm=fine_nm).figures()
+        known = {name: figures[name] for name in SCORES}
+    return Comparison(results, difference, known)
+
+
+def measure_in_turn(started: list[Result]) -> None:
+    """Measure each number of frames of each; put times and memory into the results."""
+
+    def seconds(result, frames):
+        return result.ask("predict", count=frames).get("seconds")
+
+    tasks = {
+        (index, frames): (times, partial(seconds, result, frames))
+        for index, result in enumerate(started)
+        for frames, times in result.plan.items()
+    }
+    for (index, frames), taken in interleaved(tasks).items():
+        started[index].times += [Timed(frames, tuple(taken))] if taken else []
+    for result in started:
+        result.peak_mb = result.ask("memory").get("peak_mb")
+
+
+def largest_difference(run: Run, original: Worker, ours: Worker) -> float:
+    """Return the largest difference of two processes' predictions over the largest value."""
+    paths = [run.temporary / f"predicted-{index}.npy" for index in range(2)]
+    for worker, path in zip((original, ours), paths, strict=True):
+        worker.ask("save", count=COMPARED_FRAMES, to=str(path))
+    theirs, own = map(np.load, paths)
+    return float(np.abs(theirs - own).max() / theirs.max())
+
+
+def _score(started):
+    """Score each network in each precision by its fastest runtime on the published movie."""
+    groups = {}
+    for result in started:
+        groups.setdefault((result.entry.network, result.entry.precision), []).append(result)
+    files = {"movie": str(published("movie.tif")), "truth": str(published("truth.csv"))}
+    for group in groups.values():
+        ours = [result for result in group if result.entry != ORIGINAL and result.frames_per_s]
+        if ours:
+            fastest = max(ours, key=lambda result: result.frames_per_s)
+            answer = fastest.ask("nmse", pixel_nm=PIXEL_NM, **files)
+            for result in group:
+                result.scores = {name: answer.get(name) for name in SCORES}

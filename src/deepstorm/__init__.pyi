@@ -1,0 +1,25 @@
+# The one list of public names: type checkers read it, and the package finds the names by it.
+from deepstorm.api.adapt import adapt as adapt
+from deepstorm.api.calibrate import CalibrationOutputs as CalibrationOutputs
+from deepstorm.api.calibrate import calibrate as calibrate
+from deepstorm.api.evaluate import Evaluation as Evaluation
+from deepstorm.api.evaluate import evaluate as evaluate
+from deepstorm.api.fine_tune import fine_tune as fine_tune
+from deepstorm.api.fine_tune import fine_tuning_settings as fine_tuning_settings
+from deepstorm.api.known_values import known_values as known_values
+from deepstorm.api.outputs import Outputs as Outputs
+from deepstorm.api.reconstruct import reconstruct as reconstruct
+from deepstorm.api.simulate import Simulation as Simulation
+from deepstorm.api.simulate import simulate as simulate
+from deepstorm.api.train import train as train
+from deepstorm.api.training_result import TrainingResult as TrainingResult
+from deepstorm.calibration.assumption import KnownValues as KnownValues
+from deepstorm.errors import InputError as InputError
+from deepstorm.io.movies.selection import Region as Region
+from deepstorm.reconstruction.windows import Windows as Windows
+from deepstorm.simulation.simulator import SimulationSettings as SimulationSettings
+from deepstorm.structures import Calibration as Calibration
+from deepstorm.structures import Localizations as Localizations
+from deepstorm.structures import Reconstruction as Reconstruction
+from deepstorm.training.likeness import AdaptSettings as AdaptSettings
+from deepstorm.training.network import TrainingSettings as TrainingSettings

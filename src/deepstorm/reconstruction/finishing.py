@@ -1,0 +1,75 @@
+"""From sums over frames to an image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepstorm.arrays import Float32Array
+from deepstorm.reconstruction.job import Job
+from deepstorm.reconstruction.partial import Partial
+from deepstorm.reconstruction.predictor import Predictor
+from deepstorm.reconstruction.sums import MovieSums
+from deepstorm.structures import Reconstruction
+
+
+def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
+    """Make the image of what some or all frames of a movie come to.
+
+    Parameters
+    ----------
+    job : Job
+    partial : Partial
+        Of at least one block of frames; it is not changed.
+    predictor : Predictor
+        Of the job's network.
+
+    Returns
+    -------
+    Reconstruction
+        With the localizations that the partial holds, if the job is to seek any. The record holds
+        ``warnings`` and ``notes``, sentences on how the movie suits the network.
+    """
+    fine = tuple(length * predictor.upsampling for length in job.field)
+    image, posterior = np.zeros(fine, np.float32), np.zeros(fine, np.float32)
+    emitters = 0.0
+    for index, piece in enumerate(predictor.pieces(*job.field)):
+        sums = partial.pieces[index].sums
+        within = tuple(span.core_within(predictor.fine_upsampling) for span in piece)
+        here = tuple(span.core(predictor.upsampling) for span in piece)
+        image[here] = predictor.coarser(predictor.image(sums)[within])
+        posterior[here] = predictor.coarser(sums.posterior[within])
+        emitters += float(sums.gathered[within].sum())
+    _give_total(image, emitters)
+    return Reconstruction(
+        image=image,
+        posterior=posterior,
+        pixel_size_nm=job.pixel_size_nm / job.upsampling,
+        widefield=(partial.light / partial.count).astype(np.float32),
+        localizations=partial.localizations if job.localize else None,
+        record={
+            "frames": partial.count,
+            "expected_emitters": emitters,
+            "hot_pixels": int(job.fitted.faulty.mask.sum()),
+            "photons": job.fitted.kind_of_photons,
+            "warnings": list(job.fitted.findings.warnings),
+            "notes": list(job.fitted.findings.notes),
+            "engine": predictor.engine.name,
+        },
+    )
+
+
+def window_image(predictor: Predictor, sums: MovieSums) -> Float32Array:
+    """Return the image of a field in one piece from the sums over a window."""
+    image = predictor.coarser(predictor.image(sums))
+    _give_total(image, sums.emitters)
+    return image
+
+
+def _give_total(image: Float32Array, total: float) -> None:
+    """Give an image its total, in place.
+
+    A refiner moves about as much light out of the field as into it.
+    """
+    found = image.sum(dtype=np.float64)
+    if found > 0:
+        image *= np.float32(total / found)
