@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -268,3 +270,28 @@ def test_the_record_tells_the_frames_as_they_were_counted(movie: Path) -> None:
     assert reconstruct(movie).record["settings"]["frames"] is None
     for frames in (slice(-2, None), slice(4, 100)):
         assert reconstruct(movie, frames=frames).record["settings"]["frames"] == [4, 6]
+
+
+@pytest.mark.parametrize("fate", ["deleted", "replaced", "dated", "untouched"])
+def test_what_happens_to_the_movie_meanwhile_loses_no_result(
+    movie: Path, tmp_path: Path, fate: str
+) -> None:
+    copy, outputs = tmp_path / "copy.tif", Outputs.beside(tmp_path / "image.tif")
+    shutil.copyfile(movie, copy)
+
+    def meet(_: object) -> None:
+        if fate == "deleted":
+            copy.unlink(missing_ok=True)
+        elif fate == "replaced":
+            (tmp_path / "other.tif").write_bytes(b"other")
+            (tmp_path / "other.tif").replace(copy)
+        elif fate == "dated":
+            os.utime(copy, (300_000_000_000, 300_000_000_000))
+
+    result = reconstruct(copy, outputs=outputs, on_progress=meet)
+    record = json.loads(outputs.record.read_text())
+    assert record == result.record
+    assert record["input"]["bytes"] == movie.stat().st_size
+    said = [warning for warning in record["warnings"] if "while it was read" in warning]
+    assert len(said) == (fate != "untouched")
+    np.testing.assert_array_equal(read_image(outputs.image)[0], reconstruct(movie).image)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -75,3 +78,50 @@ def test_a_fault_of_ours_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("deepstorm.cli.app.app", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run("models")
+
+
+SLEEPY = """
+import sys, time
+from deepstorm.api import simulate
+from deepstorm.cli.app import main
+
+def frames(*_):
+    print(flush=True)
+    time.sleep(60)
+    yield
+
+simulate._counted = frames
+sys.argv = ["deepstorm", "simulate", sys.argv[1]]
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Unix ends processes by signals")
+@pytest.mark.parametrize("names", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGTERM"]])
+def test_every_signal_that_ends_a_program_leaves_nothing(tmp_path: Path, names: list[str]) -> None:
+    command = [sys.executable, "-c", SLEEPY, str(tmp_path / "movie.tif")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    run.stdout.readline()
+    assert list(tmp_path.iterdir())
+    for name in names:
+        run.send_signal(getattr(signal, name))
+    assert "no unfinished output was left behind" in run.communicate()[1]
+    assert run.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Unix ends processes by signals")
+def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    command = [sys.executable, "-c", SLEEPY, str(tmp_path / "movie.tif")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=ignore)
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert run.poll() is None
+    run.kill()
+    run.communicate()
