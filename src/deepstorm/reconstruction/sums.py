@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from deepstorm.arrays import BoolArray, Float32Array, Float64Array
+from deepstorm.models.sums import sums_over_frames
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reconstruction.tiling import Span
 from deepstorm.reconstruction.windows import Windows
@@ -50,11 +51,11 @@ class MovieSums:
 
     def add(self, tile: TilePrediction) -> None:
         """Add the core of some frames' tile."""
-        expected, gathered = tile.expected[tile.core_slices], tile.image[tile.core_slices]
-        here = tile.field_slices
-        self.gathered[here] += _over_frames(gathered)
-        self.posterior[here] += _over_frames(expected)
-        self.squared[here] += np.einsum("tyx,tyx->yx", expected, expected)
+        core, here = tile.core_slices, tile.field_slices
+        posterior, gathered, squared = sums_over_frames(tile.expected[core], tile.image[core])
+        self.posterior[here] += posterior
+        self.gathered[here] += gathered
+        self.squared[here] += squared
 
     def include(self, other: MovieSums) -> None:
         """Add the sums over other frames of the same field."""
@@ -158,12 +159,6 @@ class TilePrediction:
         fine_nm = pixel_size_nm / self.upsampling
         found = find_peaks(self.expected, fine_nm, self.first_frame, maxima=self.maxima)
         return placed(found, self.rows, self.columns, pixel_size_nm)
-
-
-def _over_frames(values: Float32Array) -> Float32Array:
-    """Sum the frames of a block: so few that single precision loses nothing that counts."""
-    summed: Float32Array = values[0] if len(values) == 1 else values.sum(axis=0)
-    return summed
 
 
 def placed(found: Localizations, rows: Span, columns: Span, pixel_size_nm: float) -> Localizations:
