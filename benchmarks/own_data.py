@@ -62,9 +62,8 @@ def on_samples(chosen, settings, folder, scores):
     context = Context(say=partial(print, file=sys.stderr))
     for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
         found = fig7.measure_sample(context, settings, seed, folder, scores)
-        if chosen.output is not None and seed == chosen.first_seed:
-            picture = fig7.frames_picture(*found)
-            chosen.output.with_suffix(".png").write_bytes(picture.png)
+        if seed == chosen.first_seed:
+            draw(chosen, *found)
 
 
 def on_real_frames(chosen, settings, folder, scores):
@@ -82,7 +81,15 @@ def on_real_frames(chosen, settings, folder, scores):
     tested = dot_sample.as_movie(source, chosen.composites, VALIDATION, first_batch=first)
     trained = two_networks.train("composites", sparse, settings.effort(), 0, folder / "real")
     networks = {fig7.UNTRAINED: find_network("native"), fig7.NAMES["composites"]: trained}
-    fig7.score(networks, {fig7.COMPOSITES: tested}, sparse.instrument, scores)
+    found = fig7.score(networks, {fig7.COMPOSITES: tested}, sparse.instrument, scores)
+    draw(chosen, tested, found)
+
+
+def draw(chosen, movie, expected):
+    """Draw a frame and what each network expects there, beside the JSON."""
+    if chosen.output is not None:
+        picture = fig7.frames_picture(movie, expected)
+        chosen.output.with_suffix(".png").write_bytes(picture.png)
 
 
 def measure(chosen):

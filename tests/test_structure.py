@@ -15,8 +15,8 @@ PACKAGE = Path(deepstorm.__file__).parent
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 # Still too long; nothing may be added here.
-LONG_FILES = {"training/refiner.py"}
-LONG_FUNCTIONS = {"api/reconstruct.py: reconstruct", "cli/calibrate.py: calibrate"}
+LONG_FILES: set[str] = set()
+LONG_FUNCTIONS = {"cli/calibrate.py: calibrate"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -14,7 +14,6 @@ from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.zoo import find_network
 from deepstorm.paper.context import Context
 from deepstorm.paper.dot_sample import (
-    PIXEL_NM,
     UPSAMPLING,
     MovieWithTruth,
     composite_movie,
@@ -182,12 +181,13 @@ def _figures(scores: Scores) -> dict[str, Measured]:
 def frames_picture(movie: MovieWithTruth, expected: Expected) -> Picture:
     """Draw a corner of the first frame, and what both networks expect there."""
     true = movie.truth.select(movie.truth.frame == 0)
-    size_nm = SHOWN_PX * PIXEL_NM
+    pixel_nm = movie.pixel_size_nm
+    size_nm = SHOWN_PX * pixel_nm
     here = true.select((true.x_nm < size_nm) & (true.y_nm < size_nm))
     places = np.stack([here.x_nm, here.y_nm], axis=1)
     corner = movie.frames[0, :SHOWN_PX, :SHOWN_PX]
-    panels = [ImagePanel("dense frame", corner, PIXEL_NM, colormap="gray")]
-    side, fine_nm = SHOWN_PX * UPSAMPLING, PIXEL_NM / UPSAMPLING
+    panels = [ImagePanel("dense frame", corner, pixel_nm, colormap="gray")]
+    side, fine_nm = SHOWN_PX * UPSAMPLING, pixel_nm / UPSAMPLING
     panels += [
         ImagePanel(
             name if name == UNTRAINED else f"trained on {name}",
