@@ -24,7 +24,7 @@ from deepstorm.paper import (
     table1,
 )
 from deepstorm.paper.claims import CLAIMS
-from deepstorm.paper.context import Context, Part
+from deepstorm.paper.context import Context, PaperPart
 from deepstorm.paper.findings import Finding, Picture
 from deepstorm.paper.registry import PARTS
 from deepstorm.paper.store import Store
@@ -107,7 +107,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_tiny")
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_a_part_runs(part: Part, tmp_path: Path) -> None:
+def test_a_part_runs(part: PaperPart, tmp_path: Path) -> None:
     said: list[str] = []
     finding = part.run(Context(quick=False, say=said.append))
     assert said or part.name == "fig2"
@@ -134,7 +134,7 @@ def missing_figures(name: str, finding: Finding) -> list[str]:
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_no_part_lacks_a_test(part: Part) -> None:
+def test_no_part_lacks_a_test(part: PaperPart) -> None:
     assert isinstance(part.settings(quick=True), type(TINY[part.name]))
 
 

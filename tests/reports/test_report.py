@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from deepstorm.reports.curves import draw_losses, loss_figure
-from deepstorm.reports.training import ExampleScores, ShownExample, Standing, in_words, write_report
+from deepstorm.reports.training import (
+    ExampleScores,
+    ShownExample,
+    TrainingStatus,
+    in_words,
+    write_report,
+)
 from deepstorm.training.course.loss_log import Validation, log_losses
 from deepstorm.training.network import TrainingSettings
 
-UNDER_WAY = Standing(step=20, steps=0, used_s=3723, ending="", device="cpu", processes=2)
+UNDER_WAY = TrainingStatus(step=20, steps=0, used_s=3723, ending="", device="cpu", processes=2)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def short_name(network: str) -> str:
     return Path(network).stem if network.endswith(".safetensors") else network
 
 
-class Part(Protocol):
+class PaperPart(Protocol):
     """One figure or table of the paper."""
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepstorm.paper.context import Part
+from deepstorm.paper.context import PaperPart
 from deepstorm.paper.fig2 import Figure2
 from deepstorm.paper.fig3 import Figure3
 from deepstorm.paper.fig4 import Figure4
@@ -12,7 +12,7 @@ from deepstorm.paper.robustness import Robustness
 from deepstorm.paper.routing import Routing
 from deepstorm.paper.table1 import Table1
 
-PARTS: tuple[Part, ...] = (
+PARTS: tuple[PaperPart, ...] = (
     Figure2(),
     Figure3(),
     Figure4(),

@@ -11,7 +11,7 @@ from deepstorm.errors import InputError
 from deepstorm.files import file_checksum
 from deepstorm.models.zoo import open_network
 from deepstorm.paper.claims import compared
-from deepstorm.paper.context import Context, Part
+from deepstorm.paper.context import Context, PaperPart
 from deepstorm.paper.findings import Finding
 from deepstorm.paper.page import section
 from deepstorm.paper.registry import PARTS
@@ -24,7 +24,7 @@ CLAIMS = "claims"
 CLAIMS_TITLE = "Every claim of the paper"
 
 
-def chosen_parts(names: Sequence[str]) -> list[Part]:
+def chosen_parts(names: Sequence[str]) -> list[PaperPart]:
     """Return the parts of these names, in the order of the paper; ``all`` stands for all.
 
     Raises
@@ -80,7 +80,7 @@ def reproduce(
     return _gathered(store, context)
 
 
-def _done(part: Part, key: Key, context: Context) -> tuple[Key, Finding]:
+def _done(part: PaperPart, key: Key, context: Context) -> tuple[Key, Finding]:
     """Run a part; one that cannot run says why, and is tried again the next time."""
     try:
         return key, part.run(context)
@@ -89,7 +89,7 @@ def _done(part: Part, key: Key, context: Context) -> tuple[Key, Finding]:
         return key | {"failed": True}, Finding(missing=str(error))
 
 
-def made_with(part: Part, context: Context) -> Key:
+def made_with(part: PaperPart, context: Context) -> Key:
     """Return all that decides a part's result, plain and ready for JSON."""
     files = {name: context.file(*name.split("/")) for name in part.sources}
     key: Key = {

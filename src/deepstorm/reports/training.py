@@ -56,7 +56,7 @@ class ExampleScores:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TrainingStatus:
     """Where a training stands.
 
     Parameters
@@ -84,7 +84,7 @@ class Standing:
 def write_report(
     folder: Path,
     settings: Settings,
-    standing: Standing,
+    standing: TrainingStatus,
     scored: ExampleScores,
     validity: Mapping[str, tuple[float, float]],
 ) -> Path:
@@ -120,7 +120,7 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _standing(folder: Path, standing: Standing) -> Iterator[tuple[str, Any]]:
+def _standing(folder: Path, standing: TrainingStatus) -> Iterator[tuple[str, Any]]:
     yield "state", f"ended: {standing.ending}" if standing.ending else "under way"
     whole = f" of {standing.steps}" if standing.steps else ""
     yield "steps", f"{standing.step}{whole}"
@@ -154,7 +154,7 @@ def _validity(validity: Mapping[str, tuple[float, float]]) -> Markup:
     return facts({name: f"{low:g} to {high:g}" for name, (low, high) in validity.items()})
 
 
-def _machine(standing: Standing) -> dict[str, Any]:
+def _machine(standing: TrainingStatus) -> dict[str, Any]:
     on_gpu = standing.device.startswith("cuda")
     return {
         "deepstorm": version("deepstorm"),

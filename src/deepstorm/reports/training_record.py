@@ -18,7 +18,7 @@ from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reports.curves import draw_losses
-from deepstorm.reports.training import ExampleScores, ShownExample, Standing, write_report
+from deepstorm.reports.training import ExampleScores, ShownExample, TrainingStatus, write_report
 from deepstorm.structures import Localizations
 from deepstorm.training.course.folder import BEST_NAME
 from deepstorm.training.course.loop import Course
@@ -85,7 +85,7 @@ class TrainingRecord:
 
     def _write_report(self) -> None:
         training, pace = self._training, self._training.pace
-        standing = Standing(
+        standing = TrainingStatus(
             step=training.learner.history.step,
             steps=pace.known_steps,
             used_s=pace.used_s,
