@@ -43,7 +43,7 @@ def test_a_folder_is_reserved_for_one_training(tmp_path: Path) -> None:
 
 def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    for name in ("mine", "new"):
+    for name in ("mine", "new", "runs/new"):
         with pytest.raises(KeyError), reserved_folder(tmp_path / name):
             raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -72,7 +72,7 @@ def reserved_folder(folder: Path) -> Iterator[None]:
     if _HELD.get(home) == threading.get_ident():
         yield
         return
-    was_there = home.exists()
+    missing = [each for each in (home, *home.parents) if not each.exists()]
     home.mkdir(parents=True, exist_ok=True)
     lock = None
     try:
@@ -90,6 +90,6 @@ def reserved_folder(folder: Path) -> Iterator[None]:
             if lock is not None:
                 _HELD.pop(home, None)
                 drop_lock(home / LOCK_NAME, lock)
-                if not was_there:
+                for each in missing:
                     with contextlib.suppress(OSError):  # unless something was written there
-                        home.rmdir()
+                        each.rmdir()
