@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from deepstorm.reconstruction.reconstructor import Reconstructor
 from deepstorm.structures import histogram_image
 from deepstorm.training.course.folder import RESULT_NAME, check_resumable
 from deepstorm.training.course.loss_log import Validation
+from deepstorm.training.course.reservation import reserved_training
 from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.likeness import AdaptSettings
 
@@ -127,38 +127,38 @@ def adapt(
     # It may be that only one of two trainings has started.
     course: dict[str, Any] = {"device": device, "resume": False if resume is False else None}
     course |= {"on_step": on_step, "on_validation": on_validation}
-    on_stage("looking at the movie")
-    with opened_movie(
-        movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
-    ) as (selected, pixel_nm):
-        sample = sample_frames(selected).frames
-        given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
-        conditions = _conditions(sample, given, selected.name)
-        _take_folder(home, _subject(sample, pixel_nm, initial), afresh=resume is False)
-        examples = _examples(chosen, conditions, home, selected, pixel_nm, initial)
-    card, tuned = initial.card, source
-    if chosen.trains_network:
-        on_stage("training the network")
-        of_network = chosen.network_training(conditions, card, str(source))
-        tuned = train(of_network, home / NETWORK_FOLDER, **course).path
-    on_stage("training its refiner")
-    of_refiner = chosen.refiner_training(examples, card, str(tuned), str(source))
-    best = train(of_refiner, home / REFINER_FOLDER, on_movie=on_movie, **course).path
-    on_stage("comparing")
-    before, after = (
-        _scores(each, examples, chosen) for each in (initial, TrainedNetwork.open(best))
-    )
-    result = TrainingResult(
-        path=home / RESULT_NAME if output is None else Path(output),
-        reports=home / REFINER_FOLDER,
-        measure=MEASURE,
-        before=before,
-        after=after,
-        details={"simulated_movies": len(after)},
-        calibration=calibration_record(conditions.calibration),
-    )
-    with written_whole(result.path, overwrite=overwrite or output is None) as partial:
-        shutil.copyfile(best if result.improved else source, partial)
+    with reserved_training(home, output, overwrite=overwrite) as keep:
+        on_stage("looking at the movie")
+        with opened_movie(
+            movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
+        ) as (selected, pixel_nm):
+            sample = sample_frames(selected).frames
+            given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
+            conditions = _conditions(sample, given, selected.name)
+            _take_folder(home, _subject(sample, pixel_nm, initial), afresh=resume is False)
+            examples = _examples(chosen, conditions, home, selected, pixel_nm, initial)
+        card, tuned = initial.card, source
+        if chosen.trains_network:
+            on_stage("training the network")
+            of_network = chosen.network_training(conditions, card, str(source))
+            tuned = train(of_network, home / NETWORK_FOLDER, **course).path
+        on_stage("training its refiner")
+        of_refiner = chosen.refiner_training(examples, card, str(tuned), str(source))
+        best = train(of_refiner, home / REFINER_FOLDER, on_movie=on_movie, **course).path
+        on_stage("comparing")
+        before, after = (
+            _scores(each, examples, chosen) for each in (initial, TrainedNetwork.open(best))
+        )
+        result = TrainingResult(
+            path=home / RESULT_NAME if output is None else Path(output),
+            reports=home / REFINER_FOLDER,
+            measure=MEASURE,
+            before=before,
+            after=after,
+            details={"simulated_movies": len(after)},
+            calibration=calibration_record(conditions.calibration),
+        )
+        keep(best if result.improved else source)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from deepstorm.api.training_result import TrainingResult, training_folder
 from deepstorm.arrays import PathLike
 from deepstorm.config import validated
 from deepstorm.errors import InputError
-from deepstorm.files import written_whole
 from deepstorm.models.network import Network
 from deepstorm.models.trained_network import TrainedNetwork
-from deepstorm.training.course.distributed import is_first_process
 from deepstorm.training.course.folder import RESULT_NAME, initial_network
 from deepstorm.training.course.loss_log import Validation
+from deepstorm.training.course.reservation import reserved_training
 from deepstorm.training.course.schedules import CosineSchedule
 from deepstorm.training.examples.composites import CompositeExamples, CompositeSource
 from deepstorm.training.examples.protocol import VALIDATION, ExampleSource
@@ -136,29 +134,28 @@ def fine_tune(
     )
     home = training_folder(folder, chosen.name)
     check_places(home, output, overwrite=overwrite)
-    source = example_source(chosen)
-    best = train(
-        chosen,
-        home,
-        device=device,
-        resume=resume,
-        tensorboard=tensorboard,
-        on_step=on_step,
-        on_validation=on_validation,
-        source=source,
-    ).path
-    before, initial = _initial(chosen, source, home)
-    result = TrainingResult(
-        path=home / RESULT_NAME if output is None else Path(output),
-        reports=home,
-        measure=MEASURE,
-        before=before,
-        after=(held_back_loss(TrainedNetwork.open(best).load(), source, chosen),),
-        details=source.figures() if isinstance(source, CompositeSource) else {},
-    )
-    if is_first_process():
-        with written_whole(result.path, overwrite=overwrite or output is None) as partial:
-            shutil.copyfile(best if initial is None or result.improved else initial, partial)
+    with reserved_training(home, output, overwrite=overwrite) as keep:
+        source = example_source(chosen)
+        best = train(
+            chosen,
+            home,
+            device=device,
+            resume=resume,
+            tensorboard=tensorboard,
+            on_step=on_step,
+            on_validation=on_validation,
+            source=source,
+        ).path
+        before, initial = _initial(chosen, source, home)
+        result = TrainingResult(
+            path=home / RESULT_NAME if output is None else Path(output),
+            reports=home,
+            measure=MEASURE,
+            before=before,
+            after=(held_back_loss(TrainedNetwork.open(best).load(), source, chosen),),
+            details=source.figures() if isinstance(source, CompositeSource) else {},
+        )
+        keep(best if initial is None or result.improved else initial)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -15,24 +14,24 @@ from deepstorm.api.training_result import TrainingResult, training_folder
 from deepstorm.arrays import PathLike
 from deepstorm.config import AnySettings, Settings, read_settings, validated
 from deepstorm.errors import InputError
-from deepstorm.files import check_outputs, check_writable, output_set
+from deepstorm.files import check_outputs, check_writable
 from deepstorm.models.checkpoint import save_network
 from deepstorm.models.devices import find_device
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
-from deepstorm.training.course.distributed import Team, is_first_process, joined_team
+from deepstorm.training.course.distributed import Team, joined_team
 from deepstorm.training.course.folder import (
     OF_ONE_TRAINING,
     check_resumable,
     clear_training,
     initial_network,
     keep_initial,
-    reserved_folder,
 )
 from deepstorm.training.course.loop import Course
 from deepstorm.training.course.loss_log import Validation
 from deepstorm.training.course.reducing import allow_8_bits
+from deepstorm.training.course.reservation import reserved_training
 from deepstorm.training.examples.protocol import ExampleSource
 from deepstorm.training.network import NetworkTrainer, TrainingSettings
 from deepstorm.training.refiner import RefinementTraining, RefinerTrainer
@@ -184,10 +183,8 @@ def train(
     check_resumable(home, resume=resume)
     if resume is False:
         _check_start(home, chosen)
-    written = [output] if is_first_process() else []
     with (
-        reserved_folder(home),
-        output_set(written, overwrite=overwrite) as outputs,
+        reserved_training(home, output, overwrite=overwrite) as keep,
         joined_team(device) as team,
     ):
         training, opened = _prepared(chosen, home, device, team, source, fresh=resume is False)
@@ -201,8 +198,8 @@ def train(
         if isinstance(training, NetworkTrainer) and team.writes:
             allow_8_bits(best, training.source, training.settings.loss)
             _keep_refiner(best, home, training.settings.start_from)
-        if output is not None and team.writes:
-            shutil.copyfile(best, outputs.staged(output))
+        if output is not None:
+            keep(best)
     return TrainingResult(best if output is None else Path(output), home)
 
 

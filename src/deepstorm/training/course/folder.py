@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,9 +13,7 @@ from pydantic import ValidationError
 from deepstorm.config import Settings, by_dotted_name
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
-from deepstorm.locks import drop_lock, signals_wait, take_lock
 from deepstorm.models.zoo import find_network
-from deepstorm.training.course.distributed import is_first_process
 from deepstorm.training.course.learner import Learner
 from deepstorm.training.course.loss_log import LOSSES_NAME, TENSORBOARD_FOLDER
 from deepstorm.training.course.state import read_state, write_state
@@ -28,7 +25,6 @@ RESULT_NAME = "result.safetensors"
 CURVES_NAME = "losses.png"
 REPORT_NAME = "report.html"
 MOVIES_FOLDER = "movies"
-LOCK_NAME = ".training.lock"
 # What a training that begins anew does not keep; the movies for a refiner stay.
 OF_ONE_TRAINING = (
     STATE_NAME,
@@ -41,47 +37,6 @@ OF_ONE_TRAINING = (
 )
 # Settings that differ are named up to this many.
 MOST_NAMED = 4
-# The folders in which this process trains, and in which thread.
-_HELD: dict[Path, int] = {}
-
-
-@contextlib.contextmanager
-def reserved_folder(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder; it is made where it is missing.
-
-    A training within a training of the same thread shares the folder. Of several processes that
-    train together the first one reserves it.
-
-    Raises
-    ------
-    InputError
-        If another training is running there.
-    """
-    home = folder.resolve()
-    if not is_first_process() or _HELD.get(home) == threading.get_ident():
-        yield
-        return
-    was_there = home.exists()
-    home.mkdir(parents=True, exist_ok=True)
-    lock = None
-    try:
-        with signals_wait():
-            lock = take_lock(home / LOCK_NAME)
-            if lock is None:
-                raise InputError(
-                    f"another training is running in '{folder}'; wait until it ends, or choose "
-                    "another folder"
-                )
-            _HELD[home] = threading.get_ident()
-        yield
-    finally:
-        with signals_wait():
-            if lock is not None:
-                _HELD.pop(home, None)
-                drop_lock(home / LOCK_NAME, lock)
-                if not was_there:
-                    with contextlib.suppress(OSError):  # unless something was written there
-                        home.rmdir()
 
 
 def save_state(folder: Path, learner: Learner, settings: Settings) -> None:
