@@ -19,6 +19,7 @@ from deepstorm.errors import InputError
 from deepstorm.io.movies.movie import ArrayMovie
 from deepstorm.models.card import NetworkCard
 from deepstorm.models.checkpoint import save_network
+from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming
@@ -84,7 +85,7 @@ def test_any_split_in_any_order_and_grouping_gives_the_same(
 ) -> None:
     job, wanted = whole
     movie = ArrayMovie(draw_movie())
-    edges = reconstructor.edges(job)
+    edges = reconstructor.edges(job, FRAMES)
     inner = data.draw(st.sets(st.sampled_from(edges[1:-1])))
     cuts = sorted({edges[0], edges[-1], *inner})
     parts = [reconstructor.work(job, movie, Part(start, stop)) for start, stop in pairwise(cuts)]
@@ -229,14 +230,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def test_fields_in_pieces_add_up_on_disk(
-    reconstructor: Reconstructor, monkeypatch: pytest.MonkeyPatch
+    paper_network: DeepStormNetwork, paper_card: NetworkCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 64) ** 2)
-    movie = ArrayMovie(draw_movie(4, 150, 90))
+    monkeypatch.setattr(predictor, "VALUES_PER_PIECE", (8 * 20) ** 2)
+    reconstructor = Reconstructor(TrainedNetwork.of(paper_network, paper_card), engine="torch")
+    movie = ArrayMovie(draw_movie(2, 30, 24))
     job = reconstructor.plan(movie, PIXEL_NM, localize=False)
-    edges = reconstructor.edges(job)
-    parts = [reconstructor.work(job, movie, Part(edges[0], edges[2]))]
-    parts.append(reconstructor.work(job, movie, Part(edges[2], edges[-1])))
+    parts = [reconstructor.work(job, movie, Part(0, 1))]
+    parts.append(reconstructor.work(job, movie, Part(1, 2)))
     assert all(isinstance(part.pieces, PiecesOnDisk) and len(part.pieces) > 1 for part in parts)
     wanted = reconstructor.reconstruct(movie, PIXEL_NM, localize=False)
     found = reconstructor.finish(job, parts[1] + parts[0])
@@ -261,19 +262,27 @@ def test_every_setting_changes_the_checksum(reconstructor: Reconstructor) -> Non
         reconstructor.plan(movie, PIXEL_NM, localize=True),
         reconstructor.plan(movie, PIXEL_NM, windows=Windows(4, 2)),
         reconstructor.plan(movie, PIXEL_NM, among=5),
-        reconstructor.plan(ArrayMovie(draw_movie()[:10]), PIXEL_NM),
+        reconstructor.plan(ArrayMovie(draw_movie()[:, :10]), PIXEL_NM),
     ]
     assert len({job.checksum for job in jobs}) == len(jobs)
     assert jobs[0].checksum == reconstructor.plan(movie, PIXEL_NM).checksum
 
 
-def test_a_movie_that_is_being_recorded_is_calibrated_by_its_first_frames(
-    reconstructor: Reconstructor,
-) -> None:
+def test_a_movie_is_worked_on_while_it_is_recorded(reconstructor: Reconstructor) -> None:
+    """By the calibration of its first frames; what comes later adds to what was done."""
     movie = draw_movie()
-    growing = reconstructor.plan(ArrayMovie(movie), PIXEL_NM, among=6)
-    early = reconstructor.plan(ArrayMovie(movie[:6]), PIXEL_NM)
-    assert growing.fitted.scaling == early.fitted.scaling
+    early = ArrayMovie(movie[:6])
+    job = reconstructor.plan(early, PIXEL_NM, localize=True)
+    assert (
+        job.checksum
+        == reconstructor.plan(ArrayMovie(movie), PIXEL_NM, localize=True, among=6).checksum
+    )
+    standing = reconstructor.beginning(job)
+    for seen in (early, ArrayMovie(movie[:8]), ArrayMovie(movie)):
+        updates = list(reconstructor.updates(job, seen, standing))
+        assert updates[-1].frames == updates[-1].total_frames == seen.shape[0]
+    whole = reconstructor.work(job, ArrayMovie(movie), Part(0, FRAMES))
+    assert_same(reconstructor.finish(job, standing.partial), reconstructor.finish(job, whole))
 
 
 @given(

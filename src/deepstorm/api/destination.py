@@ -27,13 +27,17 @@ from deepstorm.structures import Localizations, Reconstruction
 class Destination(Protocol):
     """Where a reconstruction goes."""
 
-    def begin(self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]) -> Standing:
+    def begin(
+        self, reconstructor: Reconstructor, job: Job, frames: int, about: Mapping[str, Any]
+    ) -> Standing:
         """Return where the work stands before its first step, or where an earlier run left it.
 
         Parameters
         ----------
         reconstructor : Reconstructor
         job : Job
+        frames : int
+            Length of the movie.
         about : mapping
             The record of settings and input, which has to be the same for the work to go on.
         """
@@ -51,7 +55,9 @@ class InMemory:
     def __init__(self) -> None:
         self._images: list[Float32Array] = []
 
-    def begin(self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]) -> Standing:
+    def begin(
+        self, reconstructor: Reconstructor, job: Job, frames: int, about: Mapping[str, Any]
+    ) -> Standing:
         """Return the beginning."""
         return reconstructor.beginning(job)
 
@@ -95,9 +101,11 @@ class InFiles:
         """Whether a run that ended now could be resumed."""
         return self._saved is not None and self._saved.exists
 
-    def begin(self, reconstructor: Reconstructor, job: Job, about: Mapping[str, Any]) -> Standing:
+    def begin(
+        self, reconstructor: Reconstructor, job: Job, frames: int, about: Mapping[str, Any]
+    ) -> Standing:
         """Open the files, and fill them with what was done before."""
-        self._open(job)
+        self._open(job, (frames, *job.field))
         identity = {"engine": reconstructor.engine_name, "calibration": job.checksum}
         saved = SavedProgress(self._files.workspace, {**about, **identity})
         standing = reconstructor.beginning(job, saved.pieces)
@@ -129,11 +137,11 @@ class InFiles:
         self._staged.write(result)
         return replace(result, localizations=None)
 
-    def _open(self, job: Job) -> None:
+    def _open(self, job: Job, shape: tuple[int, int, int]) -> None:
         staged = self._staged
         if staged.localizations is not None:
             stream = localization_stream(
-                staged.localizations, pixel_size_nm=job.pixel_size_nm, shape=job.shape
+                staged.localizations, pixel_size_nm=job.pixel_size_nm, shape=shape
             )
             self._add_table = self._streams.enter_context(stream)
         if staged.time_lapse is not None:

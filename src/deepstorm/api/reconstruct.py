@@ -183,7 +183,7 @@ def reconstruct_in_steps(
             "input": file.record(selected),
             "versions": package_versions(),
         }
-        standing = to.begin(reconstructor, job, about)
+        standing = to.begin(reconstructor, job, selected.shape[0], about)
         for update in reconstructor.updates(job, selected, standing):
             to.take(update)
             yield update

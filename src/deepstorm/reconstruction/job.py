@@ -21,15 +21,16 @@ from deepstorm.reconstruction.windows import Windows
 class Job:
     """All that decides the numbers of a reconstruction, besides the frames themselves.
 
-    It can be pickled where its network comes from a file, and so be sent to where the work is done.
+    It does not know how many these are: a movie may still be growing. It can be pickled where its
+    network comes from a file, and so be sent to where the work is done.
 
     Parameters
     ----------
     network : TrainedNetwork
     fitted : FittedMovie
         Calibration, faulty pixels and scaling, which hold for all frames.
-    shape : (int, int, int)
-        Of the movie, (frame, y, x).
+    field : (int, int)
+        Camera pixels (y, x).
     pixel_size_nm : float
         Size of a camera pixel.
     upsampling : int
@@ -44,18 +45,13 @@ class Job:
 
     network: TrainedNetwork
     fitted: FittedMovie
-    shape: tuple[int, int, int]
+    field: tuple[int, int]
     pixel_size_nm: float
     upsampling: int
     localize: bool = False
     windows: Windows | None = None
     device: DeviceName = "auto"
     engine: EngineName = "auto"
-
-    @property
-    def field(self) -> tuple[int, int]:
-        """Camera pixels (y, x)."""
-        return self.shape[1:]
 
     @property
     def checksum(self) -> str:

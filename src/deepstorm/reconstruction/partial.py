@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class Partial:
         return named | packed_tables(self.tables)
 
     @classmethod
-    def load(cls, path: PathLike, job: str) -> Partial:
+    def load(cls, path: PathLike, job: str) -> Self:
         """Read what :meth:`save` wrote.
 
         Parameters
@@ -143,14 +144,19 @@ class Partial:
         InputError
             If the file is missing, damaged, or of another job.
         """
-        named = read_arrays(path)
-        if str(named.get("job")) != job:
+        partial = read_arrays(path, cls._of_arrays)
+        if partial.job != job:
             raise InputError(
                 f"'{path}' is part of another reconstruction; give one made with the same network, "
                 "settings and calibration"
             )
+        return partial
+
+    @classmethod
+    def _of_arrays(cls, named: Arrays) -> Self:
+        """Return what :meth:`arrays` gave."""
         return cls(
-            job=job,
+            job=str(named["job"]),
             light=named["light"],
             frames=[(int(start), int(stop)) for start, stop in named["frames"]],
             pieces={index: PieceSums.of_arrays(parts) for index, parts in _by_piece(named).items()},

@@ -89,7 +89,7 @@ class PiecesOnDisk(MutableMapping[int, PieceSums]):
     def __getitem__(self, index: int) -> PieceSums:
         if not self._path(index).is_file():
             raise KeyError(index)
-        return PieceSums.of_arrays(read_arrays(self._path(index)))
+        return read_arrays(self._path(index), PieceSums.of_arrays)
 
     def __setitem__(self, index: int, piece: PieceSums) -> None:
         store_arrays(self._path(index), piece.arrays())

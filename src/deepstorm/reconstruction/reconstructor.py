@@ -120,7 +120,7 @@ class Reconstructor:
         return Job(
             network=self._network,
             fitted=fit_movie(sample, calibration, given, self._network.card, self.upsampling),
-            shape=movie.shape,
+            field=movie.shape[1:],
             pixel_size_nm=pixel_size_nm,
             upsampling=self.upsampling,
             localize=localize,
@@ -170,7 +170,7 @@ class Reconstructor:
         """
         worker = Worker(job, self._predictor)
         standing = worker.beginning() if standing is None else standing
-        for start, stop in standing.partial.missing(job.shape[0]):
+        for start, stop in standing.partial.missing(movie.shape[0]):
             yield from worker.updates(movie, Part(start, stop), standing)
 
     def work(self, job: Job, movie: Frames, part: Part) -> Partial:
@@ -187,9 +187,9 @@ class Reconstructor:
             pass
         return standing.partial
 
-    def edges(self, job: Job) -> list[int]:
-        """Return the frames at which parts may begin and end."""
-        return edges(job, self._predictor)
+    def edges(self, job: Job, frames: int) -> list[int]:
+        """Return where parts of a movie of so many frames may begin and end."""
+        return edges(job, self._predictor, frames)
 
     def finish(self, job: Job, partial: Partial) -> Reconstruction:
         """Make the image of what some or all frames come to; see :func:`finish`."""

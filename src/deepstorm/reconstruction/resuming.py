@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deepstorm.errors import InputError
 from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk
 from deepstorm.reconstruction.stored_arrays import (
+    Arrays,
     packed_tables,
     read_arrays,
     store_arrays,
@@ -122,17 +124,17 @@ class SavedProgress:
         if standing.sliding is not None:
             windows = standing.sliding.windows
             for number, path in self._segments(windows, done.count).items():
-                standing.sliding.segments[number] = MovieSums(**read_arrays(path))
+                standing.sliding.segments[number] = read_arrays(path, _sums)
 
     def tables(self) -> Iterator[Localizations]:
         """Yield what was found before, block by block."""
         for path in self._written("table", self._saved):
-            yield from unpacked_tables(read_arrays(path)).values()
+            yield from read_arrays(path, unpacked_tables).values()
 
     def windows(self) -> Iterator[Float32Array]:
         """Yield the images of windows that had ended before."""
         for path in self._written("window", self._saved):
-            yield read_arrays(path)["image"]
+            yield read_arrays(path, itemgetter("image"))
 
     def note(self, update: Update, found: Sequence[Localizations]) -> None:
         """Take note of a step, and save what is done if that is due.
@@ -193,6 +195,10 @@ class SavedProgress:
             for path in sorted(self._folder.glob(f"{kind}-*.npz"))
             if path <= self._path(kind, done)
         ]
+
+
+def _sums(named: Arrays) -> MovieSums:
+    return MovieSums(**named)
 
 
 def _differences(kept: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,14 @@ from deepstorm.structures import Localizations
 
 Arrays = dict[str, AnyArray]
 
+Value = TypeVar("Value")
+
 CHUNK_BYTES = 2**24
 MOST_HEADER_BYTES = 2**12
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, IndexError),
+    *(NotImplementedError, zipfile.BadZipFile),
+)
 
 
 def write_arrays(target: PathLike | BinaryIO, arrays: Mapping[str, AnyArray]) -> None:
@@ -40,8 +46,14 @@ def store_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     unfinished.replace(path)
 
 
-def read_arrays(path: PathLike) -> Arrays:
+def read_arrays(path: PathLike, parse: Callable[[Arrays], Value]) -> Value:
     """Read what :func:`write_arrays` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    parse : callable
+        Makes a value of the arrays; what it misses is damage of the file.
 
     Raises
     ------
@@ -53,11 +65,12 @@ def read_arrays(path: PathLike) -> Arrays:
         raise InputError(f"there is no file '{source}'")
     try:
         with source.open("rb") as file, zipfile.ZipFile(file) as archive:
-            return {
-                member.filename.removesuffix(".npy"): _read_member(archive, member)
-                for member in archive.infolist()
-            }
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
+            members = archive.infolist()
+            named = {each.filename.removesuffix(".npy"): each for each in members}
+            return parse({name: _read_member(archive, each) for name, each in named.items()})
+    except InputError:
+        raise
+    except _DAMAGE as error:
         raise InputError(f"'{source}' is damaged ({error}); delete it and start again") from error
 
 

@@ -168,7 +168,7 @@ class Worker:
         Parameters
         ----------
         movie : Frames
-            Of the job's shape.
+            Of the job's field.
         part : Part
         standing : Standing
             Grows; without these frames.
@@ -184,14 +184,14 @@ class Worker:
         InputError
             If the part does not begin and end with blocks.
         """
-        blocks = self._blocks_of(part)
+        blocks = self._blocks_of(part, movie.shape[0])
         if len(self._pieces) == 1:
             return self._at_once(movie, blocks, standing)
         return self._by_pieces(movie, blocks, standing)
 
-    def _blocks_of(self, part: Part) -> list[Part]:
-        """Return the blocks of a part."""
-        allowed = edges(self._job, self._predictor)
+    def _blocks_of(self, part: Part, frames: int) -> list[Part]:
+        """Return the blocks of a part of a movie."""
+        allowed = edges(self._job, self._predictor, frames)
         within = [edge for edge in allowed if part.start <= edge <= part.stop]
         if len(within) < 2 or (within[0], within[-1]) != (part.start, part.stop):
             raise InputError(
@@ -217,7 +217,7 @@ class Worker:
                 window = None
                 if sliding is not None and sliding.ends_at(block.stop):
                     window = window_image(self._predictor, sliding.whole())
-                yield self._update(standing, window=window)
+                yield Update(standing.partial.count, movie.shape[0], standing, window)
 
     def _by_pieces(
         self, movie: Frames, parts: Sequence[Part], standing: Standing
@@ -227,30 +227,31 @@ class Worker:
             blocks = list(self._read(movie, stretch))
             found: dict[int, list[Localizations]] = {block.start: [] for block in blocks}
             for index, piece in enumerate(self._pieces):
-                kept = yield from self._piece(standing, index, piece, blocks)
+                kept = yield from self._piece(movie, standing, index, blocks)
                 for start, table in kept.found.items():
                     found[start].append(placed(table, *piece, self._job.pixel_size_nm))
             for block in blocks:
                 together = by_frame(found[block.start]) if self._job.localize else None
                 self._count_in(standing.partial, block, together)
-            yield self._update(standing)
+            yield Update(standing.partial.count, movie.shape[0], standing)
 
     def _piece(
-        self, standing: Standing, index: int, piece: Piece, blocks: Sequence[Block]
+        self, movie: Frames, standing: Standing, index: int, blocks: Sequence[Block]
     ) -> Generator[Update, None, PieceSums]:
         """Add blocks to the sums of a piece, unless they are in them; return these."""
-        pieces = standing.partial.pieces
+        piece, pieces = self._pieces[index], standing.partial.pieces
+        first, stop = blocks[0].start, blocks[-1].stop
         kept = pieces.get(index) or PieceSums(self._predictor.sums(piece))
-        if kept.stop == blocks[-1].stop:
+        if kept.stop == stop:
             return kept
         kept.found.clear()
         with closing(self._added(blocks, piece, [kept.sums])) as added:
             for block, found in added:
                 if found is not None:
                     kept.found[block.start] = found
-                done = index * (blocks[-1].stop - blocks[0].start) + block.stop - blocks[0].start
-                yield self._update(standing, done // len(self._pieces))
-        kept.stop = blocks[-1].stop
+                done = (index * (stop - first) + block.stop - first) // len(self._pieces)
+                yield Update(standing.partial.count + done, movie.shape[0], standing)
+        kept.stop = stop
         pieces[index] = kept
         return kept
 
@@ -305,18 +306,11 @@ class Worker:
         light = block.counts.sum(axis=0, dtype=np.float64)
         partial.extend((block.start, block.stop), light, found)
 
-    def _update(
-        self, standing: Standing, more: int = 0, window: Float32Array | None = None
-    ) -> Update:
-        """Return where the work stands: frames counted in, and the work of some more."""
-        frames = standing.partial.count + more
-        return Update(frames, self._job.shape[0], standing, window)
 
-
-def edges(job: Job, predictor: Predictor) -> list[int]:
-    """Return where parts may begin and end: blocks of frames are worked on as a whole."""
+def edges(job: Job, predictor: Predictor, frames: int) -> list[int]:
+    """Return where parts of a movie may begin and end: blocks of frames are worked on whole."""
     every = None if job.windows is None else job.windows.part_frames
-    return block_edges(job.shape, predictor.fine_upsampling, every)
+    return block_edges((frames, *job.field), predictor.fine_upsampling, every)
 
 
 def by_frame(parts: list[Localizations]) -> Localizations:
