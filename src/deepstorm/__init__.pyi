@@ -9,6 +9,7 @@ from deepstorm.api.fine_tune import fine_tuning_settings as fine_tuning_settings
 from deepstorm.api.known_values import known_values as known_values
 from deepstorm.api.outputs import Outputs as Outputs
 from deepstorm.api.reconstruct import reconstruct as reconstruct
+from deepstorm.api.reconstruct import reconstruct_in_steps as reconstruct_in_steps
 from deepstorm.api.simulate import Simulation as Simulation
 from deepstorm.api.simulate import simulate as simulate
 from deepstorm.api.train import train as train
