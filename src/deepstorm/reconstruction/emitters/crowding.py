@@ -19,6 +19,8 @@ MOST_OF_A_PAIR = 4.0
 # Of halves nearer than so many pixels, both are one emitter that was counted too high: what a frame
 # leaves open of two that close is wider.
 LEAST_APART_PX = 5.0
+# Difference of the axes, relative to their sum, below which it is rounding.
+ROUND = 1e-9
 
 
 class Blobs(NamedTuple):
@@ -116,7 +118,10 @@ def halved(windows: Float64Array) -> tuple[Float64Array, Float64Array]:
     y = offset[:, None] - middle.y[:, None, None]
     x = offset - middle.x[:, None, None]
     over_y, over_x, over_both = ((shares * each).sum(axis=(1, 2)) for each in (y * y, x * x, y * x))
-    angle = 0.5 * np.arctan2(2 * over_both, over_x - over_y)[:, None, None]
+    longer, turned = over_x - over_y, 2 * over_both
+    # What is round has no longer axis: rounding shall not choose one.
+    is_round = np.hypot(longer, turned) <= ROUND * (over_x + over_y)
+    angle = np.where(is_round, 0, 0.5 * np.arctan2(turned, longer))[:, None, None]
     along = y * np.sin(angle) + x * np.cos(angle)
     # The pixels that the cut goes through are shared.
     first = windows * np.clip(along + 0.5, 0, 1)
