@@ -58,7 +58,7 @@ def read_arrays(path: PathLike) -> Arrays:
                 for member in archive.infolist()
             }
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{source}' is damaged ({error}); delete it and start again") from error
+        raise InputError(f"'{source}' is damaged ({error}); delete it and restart") from error
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
