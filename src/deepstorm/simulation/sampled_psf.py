@@ -112,8 +112,8 @@ class SampledPsf:
         reach_px = self.reach_nm / pixel_size_nm
         if reach_px > MAX_REACH_PX:
             raise ValueError(
-                f"the PSF extends over {reach_px:.0f} camera pixels; at most {MAX_REACH_PX:.0f} "
-                "are expected, check pixel_size_nm and the PSF's own lengths"
+                f"the PSF reaches {reach_px:.0f} camera pixels from its centre; at most "
+                f"{MAX_REACH_PX:.0f} are expected, check pixel_size_nm and the PSF's own lengths"
             )
 
     def image(
