@@ -225,7 +225,8 @@ class OutputSet:
             kept = ", ".join(f"'{name}'" for name in keep_elsewhere(self._places))
             raise InputError(
                 f"'{old}' cannot be replaced ({error.strerror}); the finished output is kept as "
-                f"{kept}: close what has the old file open, and rename what was kept"
+                f"{kept}: close the program that has the old file open, and rename the one that "
+                "was kept"
             ) from error
 
     def _end(self) -> None:

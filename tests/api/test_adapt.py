@@ -73,7 +73,7 @@ def test_the_better_network_is_kept(
         on_stage=stages.append,
     )
     assert found.improved is better
-    assert stages == ["looking at the movie", "training its refiner", "comparing"]
+    assert stages == ["examining the movie", "training its refiner", "comparing"]
     assert (found.path.read_bytes() == parent.read_bytes()) is not better
     card = TrainedNetwork.open(found.path).card
     assert card.refinement is not None

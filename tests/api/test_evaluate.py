@@ -90,7 +90,7 @@ def test_halves_have_the_same_scale(tmp_path: Path) -> None:
     for name, pixel_nm in (("a.tif", 12.5), ("b.tif", 12.5), ("c.tif", 25.0)):
         write_image(tmp_path / name, rng.random((32, 32)), pixel_nm)
     evaluate(tmp_path / "a.tif", other_half=tmp_path / "b.tif")
-    with pytest.raises(InputError, match=r"other half is 25 nm large, one of the image 12\.5 nm"):
+    with pytest.raises(InputError, match=r"other half are 25 nm, those of the image 12\.5 nm"):
         evaluate(tmp_path / "a.tif", other_half=tmp_path / "c.tif")
     evaluate(tmp_path / "a.tif", other_half=tmp_path / "c.tif", pixel_size_nm=12.5)
 

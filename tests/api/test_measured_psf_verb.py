@@ -83,7 +83,7 @@ def test_a_psf_of_far_too_large_pixels_is_refused(tmp_path: Path) -> None:
 
     write_psf(tmp_path / "psf.tif", np.ones((1, 60, 60)), 9_000.0)
     settings = SimulationSettings(psf=MeasuredPsf(path=str(tmp_path / "psf.tif")))
-    with pytest.raises(InputError, match="camera pixels far"):
+    with pytest.raises(InputError, match="camera pixels from its centre"):
         with_psf_read(settings)
 
 

@@ -113,7 +113,7 @@ def test_beads_at_several_focuses() -> None:
 def test_too_few_emitters_are_refused() -> None:
     frames, emitters = sparse_scene(1, 2000)
     few = emitters.select(slice(0, 9))
-    with pytest.raises(InputError, match=r"9 of 9 emitters stand alone.*at least 10"):
+    with pytest.raises(InputError, match=r"9 of 9 emitters are isolated.*at least 10"):
         measure_sparse(frames, few.frame, few.x_nm / PIXEL_NM, few.y_nm / PIXEL_NM)
     with pytest.raises(InputError, match="0 of 2 beads"):
         measure_beads(frames, np.array([50.0, 51.0]), np.array([50.0, 50.0]))

@@ -33,7 +33,7 @@ def test_what_was_asked_for_is_passed_on(
     words = ("--structures", "any", "--time-budget", "5m", "--from-scratch", "--pixel-size", "99")
     code, out, message = run("adapt", "dense.tif", *words, "--json")
     assert code == 0
-    assert "did not make the network better (NMSE); 'result.safetensors' is" in message
+    assert "did not improve the network (NMSE); 'result.safetensors' is" in message
     found = json.loads(out)
     assert (found["network"], found["before"], found["improved"]) == (
         "result.safetensors",

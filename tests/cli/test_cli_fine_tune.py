@@ -119,7 +119,7 @@ def test_a_training_that_did_not_help_is_said(run: Run, here: Path) -> None:
     assert code == 0
     figures = json.loads(out)
     if not figures["improved"]:  # by rounding it may be
-        assert "did not make the network better" in message
+        assert "did not improve the network" in message
         assert load_network(figures["network"])[1].name == "start"
     assert figures["before"] == pytest.approx(figures["after"])
 
@@ -150,7 +150,7 @@ def test_frames_of_known_emitters_in_the_wrong_units(run: Run, here: Path) -> No
         (("sparse.tif", "--pixel-size", "-3"), "--pixel-size -3 is not credible"),
         (("sizeless.tif",), "for instance --pixel-size 100 (in nm)"),
         (("dense.tif",), "the table of all their emitters, --positions"),
-        (("dense.tif", "--sparse", "--positions", "dense.csv"), "of the emitters are alone"),
+        (("dense.tif", "--sparse", "--positions", "dense.csv"), "of the emitters are isolated"),
         (("few.tif",), "at least 10 are needed"),
         (("dense.tif", "--positions", "other.csv"), "do not belong to the frames"),
         (("few.tif", "--positions", "few.csv"), "use denser frames or lower"),

@@ -36,7 +36,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="NaN"):
         write_psf(tmp_path / "psf.tif", np.full((1, 4, 4), np.nan), 25.0)
     write_movie(tmp_path / "plain.tif", PLANES.astype(np.float32), None)
-    with pytest.raises(InputError, match="does not tell its pixel size"):
+    with pytest.raises(InputError, match="does not give its pixel size"):
         read_psf(tmp_path / "plain.tif")
     with pytest.raises(InputError, match="does not exist"):
         read_psf(tmp_path / "none.tif")

@@ -161,7 +161,7 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
     for metadata in (None, {"format": "pt"}):
         save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
-        with pytest.raises(InputError, match="not one of a deepstorm network"):
+        with pytest.raises(InputError, match="but not a deepstorm network"):
             load_network(path)
 
 
@@ -184,7 +184,7 @@ def test_headers_of_another_kind_are_refused(path: Path, header: str) -> None:
 def test_newer_formats_are_refused_with_advice(path: Path) -> None:
     # A newer header may hold anything else that is new.
     rewrite(path, lambda card: card.update(format_version=2, attention=True))
-    with pytest.raises(InputError, match=r"has format 2, .* reads up to 1; update deepstorm"):
+    with pytest.raises(InputError, match=r"has format 2, .* reads only up to 1; update deepstorm"):
         load_network(path)
 
 
@@ -228,7 +228,7 @@ def test_cards_that_do_not_fit_are_refused(
 )
 def test_weights_of_another_architecture_are_refused(path: Path, other: NetworkSettings) -> None:
     rewrite(path, lambda card: card.update(card_of(other).model_dump(mode="json")))
-    with pytest.raises(InputError, match="do not fit the network its header describes"):
+    with pytest.raises(InputError, match="do not match the network that its header describes"):
         load_network(path)
 
 
@@ -287,7 +287,7 @@ def test_a_large_architecture_takes_no_memory_before_its_weights_are_there(
     monkeypatch.setattr(checkpoint, "build", spy)
     large = NativeNetworkSettings(width=1024, deep_width=2048, upsampling=32)
     rewrite(path, lambda card: card.update(network=large.model_dump()))
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         load_network(path)
     assert sum(parameter.numel() for parameter in made[0].parameters()) > 10**8
     assert all(tensor.is_meta for tensor in made[0].state_dict().values())

@@ -59,6 +59,6 @@ def test_windows_of_nothing_are_refused(frames: int, step: int) -> None:
 
 
 def test_too_many_parts_name_a_step_that_works() -> None:
-    with pytest.raises(InputError, match=r"kept in 500 parts; .* a step of 10 frames"):
+    with pytest.raises(InputError, match=r"kept in 500 parts, but .* a step of 10 frames"):
         Windows(500, 1)
     assert Windows(500, 10).parts == 50

@@ -123,7 +123,7 @@ def test_a_spread_along_z_needs_planes() -> None:
 
 def test_an_image_of_too_many_pixels_is_refused() -> None:
     psf = MeasuredPsf(path="p.tif").with_image(SampledPsf(STACK, 5000.0, 50.0))
-    with pytest.raises(ValidationError, match="camera pixels far"):
+    with pytest.raises(ValidationError, match="camera pixels from its centre"):
         SimulationSettings(psf=psf)
 
 

@@ -356,10 +356,10 @@ def test_the_error_is_that_of_what_counts() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"lengths": ()}, "rise to"),
-        ({"lengths": (0, 300)}, "rise to"),
-        ({"lengths": (200, 100, 300)}, "rise to"),
-        ({"lengths": (100, 100, 300)}, "rise to"),
+        ({"lengths": ()}, "increasing numbers of frames"),
+        ({"lengths": (0, 300)}, "increasing numbers of frames"),
+        ({"lengths": (200, 100, 300)}, "increasing numbers of frames"),
+        ({"lengths": (100, 100, 300)}, "increasing numbers of frames"),
         ({"lengths": (50, 100)}, "'examples.frames_per_scene' = 300"),
         ({"crop_px": 48, "margin_px": 24}, "are all margin"),
         ({"crop_px": 30}, "multiple of 4"),

@@ -128,7 +128,7 @@ def adapt(
     course: dict[str, Any] = {"device": device, "resume": False if resume is False else None}
     course |= {"on_step": on_step, "on_validation": on_validation}
     with reserved_training(home, output, overwrite=overwrite) as keep:
-        on_stage("looking at the movie")
+        on_stage("examining the movie")
         with opened_movie(
             movie, frames=frames, region=region, pixel_size_nm=pixel_size_nm, known=known
         ) as (selected, pixel_nm):
@@ -172,7 +172,8 @@ def _conditions(sample: AnyFrames, known: KnownValues, name: str) -> Conditions:
     conditions = inspect_frames(sample, calibrate_frames(sample, known=known), 1)
     if conditions.has_no_emitters:
         raise InputError(
-            f"nothing that blinks stands out of the noise in '{name}': there is nothing to adapt to"
+            f"nothing that blinks stands out from the noise in '{name}': there is nothing to "
+            "adapt to"
         )
     return conditions
 

@@ -214,7 +214,7 @@ def _resumes(image: Path, resume: bool | None) -> bool:
     if resume is None and left is not None:
         raise InputError(
             f"a run for '{image}' was interrupted, and its work is kept in '{left}'; add "
-            "`resume=True` to continue it, or `resume=False` to delete it and start again"
+            "`resume=True` to continue it, or `resume=False` to delete it and restart"
         )
     if resume is False and left is not None:
         shutil.rmtree(left)

@@ -139,14 +139,16 @@ def evaluate(
     if isinstance(result, Localizations) or _is_table(result):
         if truth is None or line is not None or other_half is not None:
             raise InputError(
-                "a table of localizations is scored against a truth alone; "
-                "line and other half are for images"
+                "a table of localizations can only be scored against a truth; line and other "
+                "half are for images"
             )
         found = _table(result, camera_pixel_size_nm)  # type: ignore[arg-type]
         known = _table(truth, camera_pixel_size_nm)
         return Evaluation(emitters=score_emitters(found, known, radius_nm=radius_nm))
     if truth is None and line is None and other_half is None:
-        raise InputError("there is nothing to score by; give a truth, a line or the other half")
+        raise InputError(
+            "there is nothing to score against; give a truth, a line or the other half"
+        )
     image, pixel_nm = _image(result, pixel_size_nm)
     scores = registered = width = correlation = None
     if truth is not None:
@@ -179,7 +181,7 @@ def _half(source: ImageSource, pixel_nm: float, given_nm: float | None) -> AnyAr
     image, other_nm = _image(source, given_nm)
     if not math.isclose(other_nm, pixel_nm, rel_tol=_SAME_PIXEL):
         raise InputError(
-            f"a pixel of the other half is {other_nm:g} nm large, one of the image {pixel_nm:g} "
+            f"the pixels of the other half are {other_nm:g} nm, those of the image {pixel_nm:g} "
             "nm; give two images of the same scale"
         )
     return image

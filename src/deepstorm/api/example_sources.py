@@ -99,8 +99,8 @@ def check_not_dense(found: IsolatedEmitters) -> None:
     others = int((~np.isin(found.doubt, [Doubt.FAINT, Doubt.BORDER])).sum())
     if alone + others > 0 and alone < LEAST_ALONE * (alone + others):
         raise InputError(
-            f"the frames are not sparse: of the {alone + others:,} spots in them {alone:,} are "
-            f"alone, expected at least {100 * LEAST_ALONE:.0f} %; take frames with fewer "
+            f"the frames are not sparse: of the {alone + others:,} spots in them, {alone:,} are "
+            f"isolated; expected at least {100 * LEAST_ALONE:.0f} %; take frames with fewer "
             "emitters, or give dense frames together with the table of all their emitters, "
             "`positions` (examples of the kind 'regions')"
         )

@@ -129,8 +129,8 @@ def _seen(movie: Movie, *, is_stack: bool) -> AnyArray:
     most = max(MOST_VALUES // (height * width), 1)
     if is_stack and count > most:
         raise InputError(
-            f"'{movie.name}' has {count} planes of {width} × {height} pixels, too many to look at "
-            "together; choose a part with some beads, `region`"
+            f"'{movie.name}' has {count} planes of {width} × {height} pixels, too many to "
+            "process together; choose a part with some beads, `region`"
         )
     return movie.read(0, min(count, most))
 

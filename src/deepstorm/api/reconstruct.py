@@ -237,7 +237,7 @@ def _check_windows(windows: Windows | None, outputs: Outputs | None, total_frame
     if outputs is not None and (windows is None) != (outputs.time_lapse is None):
         raise InputError(
             "windows make a time lapse, which needs a file: give both 'windows' and "
-            "'outputs.time_lapse', or none of them"
+            "'outputs.time_lapse', or neither"
         )
 
 

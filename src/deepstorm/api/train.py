@@ -230,7 +230,7 @@ def check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> Non
     if home.exists() and not home.is_dir():
         raise InputError(f"'{home}' is a file; give a `folder` for the training")
     if output is not None and Path(output).suffix != ".safetensors":
-        raise InputError(f"'{output}' would be a network; end its name in .safetensors")
+        raise InputError(f"'{output}' is to be a network; end its name in .safetensors")
     if output is not None:
         check_writable(output, overwrite=overwrite)
 

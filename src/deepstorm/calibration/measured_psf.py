@@ -171,9 +171,9 @@ def measure_beads(
 def _require(alone: int, given: int, least: int, what: str, model: SpotModel) -> None:
     if alone < least:
         raise InputError(
-            f"{alone} of {given} {what} stand alone and whole, {model.reach_px} pixels from the "
-            f"border and {model.reach_px + CLEARANCE_PX} from others; at least {least} are needed: "
-            "give more frames or a larger field, sparser ones, or a smaller radius"
+            f"{alone} of {given} {what} are isolated and complete, {model.reach_px} pixels "
+            f"from the border and {model.reach_px + CLEARANCE_PX} from others; at least {least} "
+            "are needed: give more or sparser frames, a larger field, or a smaller radius"
         )
 
 

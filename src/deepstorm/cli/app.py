@@ -73,7 +73,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
-        fail(f"the operating system refused: {error}", 1)
+        fail(f"the operating system reported an error: {error}", 1)
     except MemoryError:
         fail("out of memory; use fewer frames, or a smaller part of the field", 1)
     except Exception as error:

@@ -31,18 +31,22 @@ def calibrate(
         typer.Option(help="Measure the PSF of single emitters instead, and write it, .tif."),
     ] = None,
     positions: Annotated[
-        Path | None, typer.Option(help="With --psf: table of where the emitters are.")
+        Path | None, typer.Option(help="With --psf: table of emitter positions.")
     ] = None,
     z_step_nm: Annotated[
         float | None,
         typer.Option(
-            "--z-step", metavar="NM", help="With --psf: frames are planes of beads, so far apart."
+            "--z-step",
+            metavar="NM",
+            help="With --psf: frames are a z stack of beads, spaced by this.",
         ),
     ] = None,
     radius_px: Annotated[
         int | None,
         typer.Option(
-            "--psf-radius", metavar="PX", help="With --psf: how far its light is looked for.  [7]"
+            "--psf-radius",
+            metavar="PX",
+            help="With --psf: radius within which light is looked for.  [7]",
         ),
     ] = None,
     frames: options.Frames = None,

@@ -14,7 +14,7 @@ from deepstorm.cli.terminal import print_figures, progress
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the demo's files.")] = Path("demo"),
     frames: Annotated[int, typer.Option(min=1, help="Number of frames.")] = 361,
-    seed: Annotated[int, typer.Option(min=0, help="Which microtubules.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the microtubules.")] = 3,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

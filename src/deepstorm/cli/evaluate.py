@@ -17,7 +17,7 @@ def evaluate(
     pixel_size_nm: Annotated[
         float | None,
         typer.Option(
-            "--pixel-size", metavar="NM", help="Pixel of the image, where it does not say, in nm."
+            "--pixel-size", metavar="NM", help="Pixel size of the image in nm, if it does not say."
         ),
     ] = None,
     camera_pixel_size_nm: Annotated[
@@ -25,7 +25,7 @@ def evaluate(
         typer.Option(
             "--camera-pixel-size",
             metavar="NM",
-            help="Camera pixel, for tables that count in pixels, in nm.",
+            help="Camera pixel size in nm, for tables in pixels.",
         ),
     ] = None,
     radius_nm: Annotated[

@@ -15,10 +15,12 @@ def fine_tune(
     movie: Annotated[Path, typer.Argument(help="Your frames: sparse, or of known emitters.")],
     positions: Annotated[
         Path | None,
-        typer.Option(metavar="TABLE", help="All their emitters; found in sparse frames without."),
+        typer.Option(
+            metavar="TABLE", help="All their emitters; if not given, located in sparse frames."
+        ),
     ] = None,
     sparse: Annotated[
-        bool, typer.Option("--sparse", help="Sum the frames although there is a table.")
+        bool, typer.Option("--sparse", help="Sum the frames even though a table is given.")
     ] = False,
     recipe: Annotated[
         str | None, typer.Option(help="Network, loss and schedule.  [the default network's]")

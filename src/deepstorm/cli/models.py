@@ -11,7 +11,7 @@ from deepstorm.cli.terminal import results
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the embedded networks, what each was trained for and what it reached."""
+    """List the bundled networks, what each was trained for and how well it does."""
     from rich.table import Table
 
     from deepstorm.models.zoo import DEFAULT_NETWORK, embedded_cards
@@ -20,7 +20,7 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({name: card.model_dump() for name, card in cards.items()}, indent=2))
         return
-    table = Table(title="embedded networks", show_lines=True)
+    table = Table(title="bundled networks", show_lines=True)
     for heading in ("name", "architecture", "trained for", "scores"):
         table.add_column(heading, overflow="fold")
     for name, card in cards.items():

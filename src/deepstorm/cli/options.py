@@ -24,7 +24,8 @@ Device = Annotated[DeviceName, typer.Option("--device", help="Where the network 
 
 # Which part of a movie.
 Frames = Annotated[
-    str | None, typer.Option("--frames", metavar="START:STOP", help="Frames to use, from 0.")
+    str | None,
+    typer.Option("--frames", metavar="START:STOP", help="Frames to use, counted from 0."),
 ]
 Roi = Annotated[str | None, typer.Option("--roi", metavar="X,Y,W,H", help="Camera pixels to use.")]
 
@@ -38,15 +39,15 @@ AduPerPhoton = Annotated[
 ]
 Zero = Annotated[
     float | None,
-    typer.Option("--zero", metavar="ADU", help="Known counts without light and noise."),
+    typer.Option("--zero", metavar="ADU", help="Known counts in the absence of light and noise."),
 ]
 Offset = Annotated[
     float | None,
-    typer.Option("--offset", metavar="ADU", help="Counts of a dark frame: read noise."),
+    typer.Option("--offset", metavar="ADU", help="Counts of a dark frame; gives the read noise."),
 ]
 Gain = Annotated[
     float | None,
-    typer.Option("--gain", metavar="ADU/E", help="Counts per electron: excess noise."),
+    typer.Option("--gain", metavar="ADU/E", help="Counts per electron; gives the excess noise."),
 ]
 Sigma = Annotated[
     float | None, typer.Option("--sigma", metavar="PX", help="Known width of the PSF.")
@@ -57,7 +58,8 @@ NetworkFile = Annotated[
     Path | None, typer.Option("-o", "--output", help="Network file to write, .safetensors.")
 ]
 Folder = Annotated[
-    Path | None, typer.Option("--folder", help="Where the training lives; runs/NAME by default.")
+    Path | None,
+    typer.Option("--folder", help="Working folder of the training; runs/NAME by default."),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Number of batches.")]
 TimeBudget = Annotated[
@@ -68,19 +70,23 @@ TimeBudget = Annotated[
 ]
 Patience = Annotated[
     int | None,
-    typer.Option("--patience", min=0, help="Validations without improvement before it ends."),
+    typer.Option(
+        "--patience", min=0, help="Validations without improvement before the training stops."
+    ),
 ]
 FromScratch = Annotated[
-    bool, typer.Option("--from-scratch", help="Start from drawn weights, not from a network.")
+    bool, typer.Option("--from-scratch", help="Start from random weights, not from a network.")
 ]
 Resume = Annotated[
     bool | None,
     typer.Option(
         "--resume/--no-resume",
-        help="Insist on resuming, or delete the training that the folder holds and restart; "
-        "without either it resumes where there is one.",
+        help=(
+            "Require a training to resume, or delete the one in the folder and restart; by "
+            "default a training in the folder is resumed."
+        ),
     ),
 ]
 Tensorboard = Annotated[
-    bool, typer.Option("--tensorboard", help="Keep curves for TensorBoard, too.")
+    bool, typer.Option("--tensorboard", help="Also save curves for TensorBoard.")
 ]

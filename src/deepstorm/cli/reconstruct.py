@@ -24,7 +24,6 @@ from deepstorm.cli.options import (
 )
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
 from deepstorm.errors import InputError
-from deepstorm.files import check_named
 from deepstorm.reconstruction.engines.choice import ENGINES
 
 if TYPE_CHECKING:
@@ -40,15 +39,17 @@ Image = Annotated[
 Upsampling = Annotated[
     int | None, typer.Option(help="Image pixels per camera pixel.  [the network's own, 8]")
 ]
-NetworkName = Annotated[str, typer.Option(help="Embedded network, or a .safetensors file.")]
+NetworkName = Annotated[str, typer.Option(help="Bundled network, or a .safetensors file.")]
 Table = Annotated[
-    Path | None, typer.Option(help="Table of localizations (.csv, .hdf5).  [beside the image]")
+    Path | None, typer.Option(help="Table of localizations (.csv, .hdf5).  [next to the image]")
 ]
-Picture = Annotated[Path | None, typer.Option(help="Picture with scale bar.  [beside the image]")]
+Picture = Annotated[Path | None, typer.Option(help="Picture with scale bar.  [next to the image]")]
 Window = Annotated[
     int | None,
     typer.Option(
-        "--window", metavar="FRAMES", help="Also a time lapse: one image of so many frames each."
+        "--window",
+        metavar="FRAMES",
+        help="Also make a time lapse: images of this many frames each.",
     ),
 ]
 WindowStep = Annotated[
@@ -56,11 +57,11 @@ WindowStep = Annotated[
     typer.Option(
         "--step",
         metavar="FRAMES",
-        help="From one window's start to the next one's.  [the window's length]",
+        help="Frames from the start of one window to the next.  [the window's length]",
     ),
 ]
 CalibrationFile = Annotated[
-    Path | None, typer.Option(help="File of deepstorm calibrate, whose values are known.")
+    Path | None, typer.Option(help="File from deepstorm calibrate; its values are taken as known.")
 ]
 
 
@@ -68,7 +69,7 @@ Resume = Annotated[
     bool | None,
     typer.Option(
         "--resume/--no-resume",
-        help="Go on with an interrupted run, or delete its work and start again.",
+        help="Resume an interrupted run, or delete its work and restart.",
     ),
 ]
 
@@ -148,7 +149,9 @@ def _windows(frames: int | None, step: int | None) -> Windows | None:
 
     if frames is None:
         if step is not None:
-            raise InputError("--step says how far windows move; give their length, --window, too")
+            raise InputError(
+                "--step sets how far windows move; give their length, --window, as well"
+            )
         return None
     return Windows(frames, frames if step is None else step)
 
@@ -163,6 +166,7 @@ def _outputs(
 ) -> Outputs:
     """Return where to write: beside the movie, and beside the image, unless told otherwise."""
     from deepstorm.api.outputs import Outputs
+    from deepstorm.files import check_named
 
     if image is None:
         image = check_named(movie).with_name(f"{movie.stem}_deepstorm.tif")

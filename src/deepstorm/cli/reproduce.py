@@ -41,10 +41,10 @@ def reproduce(
         Path | None,
         typer.Option(metavar="PYTHON", help="A Python with TensorFlow: times the original."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Run parts again that are done.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run parts again even if done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reproduce every figure and table of the paper, beside its numbers."""
+    """Reproduce every figure and table of the paper, next to its numbers."""
     from deepstorm.paper.context import OURS, PAPERS, Context
     from deepstorm.paper.movies import data_folder
     from deepstorm.paper.reproduce import CLAIMS, PAGE

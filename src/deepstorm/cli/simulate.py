@@ -9,13 +9,12 @@ import typer
 
 from deepstorm.cli.options import AsJson, Overwrite
 from deepstorm.cli.terminal import print_figures, progress
-from deepstorm.files import check_named, check_outputs
 
 
 def simulate(
     movie: Annotated[Path, typer.Argument(help="Movie to write (TIFF).")],
     settings: Annotated[
-        Path | None, typer.Option("--settings", help="TOML file; microtubules without it.")
+        Path | None, typer.Option("--settings", help="TOML file; without it, microtubules.")
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Table of true emitters.  [MOVIE_truth.csv]")
@@ -25,7 +24,7 @@ def simulate(
         float | None, typer.Option(min=0, help="Emitters per µm² and frame.")
     ] = None,
     positions: Annotated[
-        Path | None, typer.Option(help="Table of places where emitters blink.")
+        Path | None, typer.Option(help="Table of positions at which emitters blink.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same movie.")] = 0,
     overwrite: Overwrite = False,
@@ -34,6 +33,7 @@ def simulate(
     """Simulate a blinking movie with known truth."""
     from deepstorm.api.simulate import simulate as run
     from deepstorm.api.simulate import simulation_settings
+    from deepstorm.files import check_named, check_outputs
 
     table = truth or check_named(movie).with_name(f"{movie.stem}_truth.csv")
     check_outputs([movie, table], overwrite=overwrite, inputs=[settings, positions])

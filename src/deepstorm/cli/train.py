@@ -28,7 +28,7 @@ def train(
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a network, or a refiner for one, by a recipe; resume a killed training."""
+    """Train a network, or its refiner, from a recipe; resume a stopped training."""
     from deepstorm.api.train import train as run
     from deepstorm.api.train import training_settings
 

@@ -58,7 +58,7 @@ def show_result(result: TrainingResult, title: str, *, as_json: bool) -> None:
         return
     if not result.improved:
         warn(
-            f"the training did not make the network better ({result.measure}); '{result.path}' is "
+            f"the training did not improve the network ({result.measure}); '{result.path}' is "
             "the network that it started from"
         )
     print_figures(result.figures(), as_json=as_json, title=title)

@@ -60,9 +60,9 @@ def pixel_histogram(
     """
     check_length(pixel_size_nm, "pixel size")
     if bins < 2:
-        raise InputError(f"a pixel cannot be looked at in {bins} parts; give 2 or more")
+        raise InputError(f"a pixel cannot be divided into {bins} parts; give 2 or more")
     if len(localizations) == 0:
-        raise InputError("there are no localizations; nothing can be said of where they lie")
+        raise InputError("there are no localizations; nothing can be said about where they lie")
     n = len(localizations)
     x_share, y_share = (
         np.bincount(_part_of_pixel(column, pixel_size_nm, bins), minlength=bins) * bins / n

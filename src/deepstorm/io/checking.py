@@ -36,7 +36,7 @@ def existing_file(path: PathLike) -> Path:
     if not file.is_file():
         raise InputError(f"'{file}' is not a regular file; give the name of a file")
     if not os.access(file, os.R_OK):
-        raise InputError(f"the file '{file}' may not be read; check its permissions")
+        raise InputError(f"the file '{file}' cannot be read; check its permissions")
     if file.stat().st_size == 0:
         raise InputError(f"the file '{file}' is empty; it may not have been copied completely")
     return file
@@ -83,8 +83,8 @@ def require_finite(block: AnyArray, first_frame: int, name: str) -> None:
     if not finite.all():
         frame = first_frame + int(np.argmin(finite))
         raise InputError(
-            f"'{name}': frame {frame} (counted from 0) holds NaN or infinite pixels; "
-            "replace them before the movie is used"
+            f"'{name}': frame {frame} (counted from 0) holds NaN or infinite pixels; replace "
+            "them before using the movie"
         )
 
 

@@ -58,7 +58,7 @@ def write_image(
     from tifffile import imwrite
 
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"the image '{path}' would be TIFF; end its name in .tif")
+        raise InputError(f"the image '{path}' is written as TIFF; end its name in .tif")
     require_image(image, "the image")
     per_cm = _NM_PER_CM / require_pixel_size(pixel_size_nm)
     metadata: dict[str, Any] = {"axes": "YX", "Description": _printable(description)}

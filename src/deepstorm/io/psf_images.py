@@ -47,7 +47,7 @@ def write_psf(
     from tifffile import imwrite
 
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"the PSF '{path}' would be TIFF; end its name in .tif")
+        raise InputError(f"the PSF '{path}' is written as TIFF; end its name in .tif")
     _require_stack(planes, "the PSF")
     per_um = 1000 / require_pixel_size(pixel_size_nm)
     metadata: dict[str, Any] = {"axes": "ZYX", "unit": "um"}
@@ -88,8 +88,8 @@ def read_psf(
     with TiffMovie(path, credible_nm=IMAGE_PIXELS_NM) as movie:
         if movie.pixel_size_nm is None:
             raise InputError(
-                f"the PSF '{movie.name}' does not tell its pixel size; set it in Fiji "
-                "(Image › Properties) and save it again"
+                f"the PSF '{movie.name}' does not give its pixel size; set it in Fiji (Image › "
+                "Properties) and save it again"
             )
         _, height, width = movie.shape
         if max(height, width) > LARGEST_SIDE_PX:

@@ -146,7 +146,7 @@ def check_frames(frames: AnyArray, noise: CameraNoise) -> None:
             "is expected"
         )
     if not np.isfinite(frames).all():
-        raise InputError("some pixels of the frames are not finite; replace or leave out these")
+        raise InputError("some pixels of the frames are not finite; replace them or leave them out")
     noise.check_field(frames.shape[1:])
 
 

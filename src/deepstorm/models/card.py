@@ -109,7 +109,7 @@ def opened(source: Path, framework: str) -> Iterator[Any]:
             yield file
     except SafetensorError:
         raise InputError(
-            f"'{source}' is not a complete safetensors file; networks are read from those alone, "
+            f"'{source}' is not a complete safetensors file; networks are read only from those, "
             "because pickled weights (.pt, .pth, .h5) can run code"
         ) from None
     except OSError as error:
@@ -126,17 +126,17 @@ def read_card(file: Any, source: Path) -> NetworkCard:
     """
     metadata = file.metadata() or {}
     if HEADER_KEY not in metadata:
-        raise InputError(f"'{source}' is a safetensors file, but not one of a deepstorm network")
+        raise InputError(f"'{source}' is a safetensors file, but not a deepstorm network")
     try:
         values = json.loads(metadata[HEADER_KEY])
     except (ValueError, RecursionError):
         raise InputError(
-            f"the header of the network '{source}' is damaged; fetch the file again"
+            f"the header of the network '{source}' is damaged; copy or download the file again"
         ) from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(
-            f"the network '{source}' has format {version}, this version reads up to "
+            f"the network '{source}' has format {version}, but this version reads only up to "
             f"{FORMAT_VERSION}; update deepstorm"
         )
     return validated(NetworkCard, values, f"the header of '{source}'")

@@ -85,6 +85,6 @@ def _check_layout(found: dict[str, Any], expected: dict[str, torch.Tensor], sour
     if layout != wanted:
         differing = min(name for name, _ in layout.items() ^ wanted.items())
         raise InputError(
-            f"the weights in '{source}' do not fit the network its header describes "
+            f"the weights in '{source}' do not match the network that its header describes "
             f"(first difference: '{differing}')"
         )

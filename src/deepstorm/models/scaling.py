@@ -165,7 +165,7 @@ def _check(frames: AnyFrames) -> None:
     if np.size(frames) == 0 or not np.isfinite(frames).all():
         raise InputError(
             f"frames of shape {np.shape(frames)} cannot be scaled: at least one pixel and only "
-            "finite numbers were expected; put a number where there is NaN or infinity"
+            "finite numbers were expected; replace NaN and infinite pixels first"
         )
 
 

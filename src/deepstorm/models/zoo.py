@@ -41,7 +41,7 @@ def find_network(name_or_path: PathLike = DEFAULT_NETWORK) -> Path:
         names = ", ".join(embedded_networks())
         raise InputError(
             f"there is no network '{name_or_path}': neither a file of that name nor one of the "
-            f"embedded networks ({names})"
+            f"bundled networks ({names})"
         )
     return path
 

@@ -51,21 +51,21 @@ class Claim:
 
 GPU = "Needs an accelerator: Titan Xp in the paper."
 MACHINE = "Another machine: an i7-8700 in the paper."
-PAIRED = "Predictions and emitters paired one to one; two that pass for one count as one."
+PAIRED = "Predictions and emitters paired one to one; two that are taken for one count as one."
 NEAR = "The paper does not say how it counted: see the row before."
 CLAIMS = (
     Claim("resolved distance at 1 emitter/µm² [nm]", "§3, Fig. 3", 19, 0.5, "fig3: image, 1/µm²"),
     Claim("resolved distance at 9 emitters/µm² [nm]", "§3, Fig. 3", 31, 0.5, "fig3: image, 9/µm²"),
     Claim("NMSE of the simulated microtubules [%]", "§3, Fig. 4", 37, 0.5, "fig4: NMSE", False,
-          "Ours as it stands; the paper's 37 % is reached with the truth moved along one axis, its "
-          "published image has 48.8 % as it stands."),
+          "Ours unregistered; the paper's 37 % is reached with the truth shifted along one "
+          "axis, its published image has 48.8 % unregistered."),
     Claim(
         "the same registered [%]",
         "its published image",
         30.8,
         0.05,
         "fig4: NMSE registered",
-        remark="Not printed: what the paper's published image has with the truth moved.",
+        remark="Not printed: the error of the paper's published image with the truth shifted.",
     ),
     Claim("width of a line [nm]", "§3, supplement", 24, 0.5, "fig4: line width"),
     Claim(
@@ -105,9 +105,9 @@ CLAIMS = (
     Claim("times faster than CEL0 on the same CPU", "Table 1", 18677 / 123, 0.5,
           "table1: times CEL0", True, "CEL0 as implemented here, with fewer iterations."),
     Claim("trainable parameters of the paper's network [million]", "§2.1.1", 1.3, 0.1,
-          "table1: million parameters", False, "The paper cuts 1.366 off after one digit."),
+          "table1: million parameters", False, "The paper truncates 1.366 after one digit."),
     Claim("hours of training", "§2.1.3", 2, 0.5, "", False,
-          "No network is trained here; the embedded ones took longer, see their cards."),
+          "No network is trained here; the bundled ones took longer, see their cards."),
 )  # fmt: skip
 
 

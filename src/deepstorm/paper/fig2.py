@@ -93,8 +93,9 @@ class Figure2:
         )
         note = (
             f"{chosen.frames} frames, {chosen.density_per_um2:g} emitters/µm², 2250 photons, 50 "
-            f"background photons, EMCCD; matches within {chosen.radius_nm:g} nm. The paper shows "
-            "the picture and gives no figure for it. By chance: against other frames' truth."
+            f"background photons, EMCCD; matches within {chosen.radius_nm:g} nm. The paper "
+            "shows the picture and gives no numbers for it. By chance: against other frames' "
+            "truth."
         )
         return Finding((Table("Emitters of dense frames", note, rows),), (picture,))
 

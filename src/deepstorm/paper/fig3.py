@@ -92,7 +92,7 @@ class Figure3:
     """Two lines at decreasing distance, over density and over signal."""
 
     name = "fig3"
-    title = "Fig. 3: resolution over emitter density, and over signal"
+    title = "Fig. 3: resolution against emitter density and signal"
     sources: tuple[str, ...] = ()
 
     def settings(self, quick: bool) -> Figure3Settings:
@@ -205,13 +205,12 @@ def _resolved_table(
         f"{100 * RAYLEIGH_DIP:.0f} % of the lower peak in the sum along the lines; not resolved "
         f"where a seed shows none at the largest. Tested: {tested} nm. 1000 photons, 10 "
         f"background photons, Poisson noise; {chosen.frames} frames for the image of the first "
-        "network, whose refiner sharpens it the more frames there are, "
-        f"{chosen.plain_frames} for all else; "
-        f"mean and standard deviation of {chosen.seeds} seed(s). The density is that of the field, "
-        f"with {2 * PAIRS} lines to {FIELD_UM2:.1f} µm²; the paper says neither how many share its "
-        "field nor how many frames it summed, and trained a network for each density, which these "
-        "were not. Bound: the truth with the errors of the best possible estimate of emitters that "
-        "are alone."
+        "network, whose refiner sharpens it more the more frames there are, "
+        f"{chosen.plain_frames} for all else; mean and standard deviation of {chosen.seeds} "
+        f"seed(s). The density is that of the field, with {2 * PAIRS} lines to {FIELD_UM2:.1f} "
+        "µm²; the paper says neither how many share its field nor how many frames it summed, "
+        "and trained a network for each density, which these were not. Bound: the truth with "
+        "the errors of the best possible estimate of emitters that are alone."
     )
     return Table("Resolved distance of two lines, by density", note, rows)
 
@@ -259,8 +258,9 @@ def _curves(
         scale = "x" if index == 1 else ""
         panels.append(CurvePanel(title, label, "distance [nm]", tuple(lines), scale, ticks))
     caption = (
-        "Smallest resolved distance of two lines over the density of emitters and over their "
-        "signal; where a point is missing, not even the largest tested distance is resolved."
+        "Smallest resolved distance of two lines against the density of emitters and against "
+        "their signal; where a point is missing, not even the largest tested distance is "
+        "resolved."
     )
     return pictured("resolution", caption, panels, 2, width_inch=5.0)
 

@@ -132,7 +132,7 @@ def _row(imaged: Imaged, truth: Localizations, total: int) -> Row:
         "frames": f"{len(imaged.frames)} of {total}",
         "NMSE [%]": registered.unregistered_nmse_percent,
         "registered [%]": registered.nmse_percent,
-        "moved by x, y [nm]": f"{registered.dx_nm:.1f}, {registered.dy_nm:.1f}",
+        "shifted by x, y [nm]": f"{registered.dx_nm:.1f}, {registered.dy_nm:.1f}",
         "best Gaussian [%]": blurred.nmse_percent,
         "its sigma [nm]": blurred.sigma_px * FINE_NM,
         "printed [%]": PRINTED.get(imaged.method),
@@ -145,13 +145,14 @@ def _row(imaged: Imaged, truth: Localizations, total: int) -> Row:
 def _table(rows: list[Row], specimen: Specimen) -> Table:
     note = (
         f"{specimen.origin} NMSE on the grid of 12.5 nm after the best scale. Registered: the "
-        "truth moved to where the error is least, which the paper's image needs and which is what "
-        "its 37 % is made of in part. Best Gaussian: the image blurred as makes the error least. "
-        "Rows of fewer frames than the movie has are compared with the truth of those frames; NMSE "
-        "falls with the number of frames, so that they compare among each other only. CEL0 and "
-        "FALCON are this package's own implementations with default settings; single-emitter fits "
-        "are not made for this density. Richardson–Lucy deconvolves the mean frame and uses no "
-        "blinking: what is not below it does not show that single frames were resolved."
+        "truth shifted to where the error is lowest, which the paper's image needs and which "
+        "partly explains its 37 %. Best Gaussian: the image blurred so that the error is "
+        "lowest. Rows of fewer frames than the movie has are compared with the truth of those "
+        "frames; NMSE falls with the number of frames, so they can only be compared with each "
+        "other. CEL0 and FALCON are this package's own implementations with default settings; "
+        "single-emitter fits are not made for this density. Richardson–Lucy deconvolves the "
+        "mean frame and uses no blinking: what is not below it does not show that single "
+        "frames were resolved."
     )
     return Table("Error of each method", note, rows)
 
@@ -179,9 +180,10 @@ def _line_widths(context: Context, chosen: Figure4Settings) -> tuple[Table, dict
     rows: list[Row] = [{"of": "paper", "FWHM [nm]": 24}]
     rows += [{"of": name, "FWHM [nm]": found.shown()} for name, found in figures.items()]
     note = (
-        f"A straight line of no width at {', '.join(f'{a:g}°' for a in chosen.angles_degrees)} to "
-        f"the grid, {LINE_EMITTERS_PER_UM:g} emitters on per µm, light and camera of the movie "
-        "above. Truth: what pixels and interpolation alone make of it."
+        "A straight line without width at "
+        f"{', '.join(f'{a:g}°' for a in chosen.angles_degrees)} to the grid, "
+        f"{LINE_EMITTERS_PER_UM:g} emitters on per µm, light and camera of the movie above. "
+        "Truth: what pixels and interpolation alone make of it."
     )
     named = {f"line width, {name}": found for name, found in figures.items()}
     named["line width"] = figures[short_name(context.ours)]

@@ -29,7 +29,7 @@ from deepstorm.structures import Instrument
 # By the kind of training: emitters found and false positives in percent, as printed.
 PRINTED = {"composites": (96.0, 1.6), "simulation": (88.0, 8.7)}
 NAMES = {"composites": "measured frames", "simulation": "simulated frames"}
-UNTRAINED = "embedded network"
+UNTRAINED = "bundled network"
 COMPOSITES, DENSE = "composites", "dense frames"
 RADII_NM = (50.0, 100.0)
 # Within which the paper's figures are compared; it does not say how it matched.
@@ -152,17 +152,17 @@ def rates_table(scores: Scores, chosen: Figure7Settings) -> Table:
             }
         )
     note = (
-        "The paper's quantum dots are not published; a simulated sample stands in for them, seen "
-        "through astigmatism, coma and scattered light that no simple simulation knows: 2 "
+        "The paper's quantum dots are not published; a simulated sample stands in for them, "
+        "seen through astigmatism, coma and scattered light that no simple simulation knows: 2 "
         f"emitters/µm², 2500 photons, read noise of 20. {chosen.sparse_frames} sparse frames, "
-        f"calibrated and localized, for training; {chosen.steps} steps of 16 regions for either "
-        f"network; {chosen.seeds} sample(s). Composites: {chosen.composites} sums of other sparse "
-        "frames, against their localizations, which is the paper's test. Dense frames: exposed at "
-        "once, against the truth. Simulated: a Gaussian PSF of the width that a calibration finds, "
-        "all else as it is. Found and false: predictions and emitters paired one to one. Near one: "
-        "emitters near any prediction; near none: predictions near no emitter. The paper does not "
-        "say how it counted; its text has two emitters in one asymmetric blob, which nearness "
-        "alone forgives."
+        f"calibrated and localized, for training; {chosen.steps} steps of 16 regions for each "
+        f"network; {chosen.seeds} sample(s). Composites: {chosen.composites} sums of other "
+        "sparse frames, against their localizations, which is the paper's test. Dense frames: "
+        "exposed at once, against the truth. Simulated: a Gaussian PSF of the width that a "
+        "calibration finds, everything else unchanged. Found and false: predictions and "
+        "emitters paired one to one. Near one: emitters near any prediction; near none: "
+        "predictions near no emitter. The paper does not say how it counted; its text has two "
+        "emitters in one asymmetric blob, which nearness alone forgives."
     )
     return Table("Emitters found and false positives", note, rows)
 

@@ -77,7 +77,9 @@ def data_folder(given: Path | None) -> Path | None:
     named = os.environ.get("DEEPSTORM_DATA")
     folder = given if given is not None else Path(named) if named else None
     if folder is not None and not folder.is_dir():
-        raise InputError(f"the data folder '{folder}' does not exist; check its name, or leave it")
+        raise InputError(
+            f"the data folder '{folder}' does not exist; check its name, or leave it out"
+        )
     return folder
 
 
@@ -128,8 +130,9 @@ def simulated_microtubules(context: Context, frames: int) -> Specimen:
         settings = like_the_papers_movie(MICROTUBULES, 5.5, frames)
         counts, truth = simulated(settings, seed=3)
         origin = (
-            f"A simulated movie of {frames} frames in the conditions of the paper's, whose own was "
-            "not found: other microtubules, so that figures cannot be compared digit by digit."
+            f"A simulated movie of {frames} frames under the conditions of the paper's, which "
+            "was not found: the microtubules differ, so figures cannot be compared digit by "
+            "digit."
         )
         return Specimen(origin, counts, truth, None, FIG4_LIKE_REGIONS, FIG4_LIKE_LINE_NM, False)
     image = context.file(FIG4, "paper_reconstruction.mat")

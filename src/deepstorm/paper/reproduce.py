@@ -36,8 +36,8 @@ def chosen_parts(names: Sequence[str]) -> list[PaperPart]:
     unknown = [name for name in names if name not in (*known, "all", CLAIMS)]
     if unknown:
         raise InputError(
-            f"no figure or table is called '{unknown[0]}'; there are {', '.join(known)}, {CLAIMS} "
-            "and all"
+            f"no figure or table is called '{unknown[0]}'; choose among {', '.join(known)}, "
+            f"{CLAIMS} and all"
         )
     return [part for part in PARTS if part.name in names or "all" in names]
 

@@ -231,7 +231,7 @@ def _curves(scores: Scores, conditions: list[Condition]) -> Picture:
         )
         for name, title in names.items()
     ]
-    return pictured("density", "One network each over all densities.", panels, 3)
+    return pictured("density", "Each network over all densities.", panels, 3)
 
 
 def _figures(scores: Scores, conditions: list[Condition], network: str) -> dict[str, Measured]:

@@ -119,11 +119,11 @@ def _table(errors: dict[str, list[list[float]]], settings: RoutingSettings) -> T
         row.update(zip([*titles, "whole movie [%]"], cells, strict=True))
         rows.append(row)
     note = (
-        f"NMSE of the image of each part of {settings.frames} frames, and of their sum; the movie "
-        "is calibrated once, as a whole, and nobody is told where the parts begin; mean and "
-        f"standard deviation of {settings.seeds} seed(s). The last row knows the truth: a choice "
-        "that never errs. The package ships no bank of networks: those trained for single "
-        "conditions gained a point at best (docs/experiments.md)."
+        f"NMSE of the image of each part of {settings.frames} frames, and of their sum; the "
+        "movie is calibrated once, as a whole, and no network is given where the parts begin; "
+        f"mean and standard deviation of {settings.seeds} seed(s). The last row knows the "
+        "truth: a choice that never errs. The package ships no bank of networks: those trained "
+        "for single conditions gained a point at best (docs/experiments.md)."
     )
     return Table("Error where density and light change", note, rows)
 

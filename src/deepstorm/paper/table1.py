@@ -173,7 +173,7 @@ def _original(
     """Time the network as its authors run it, or say why not."""
     total = len(frames)
     if context.original is None:
-        remark = "not measured: name a Python that has TensorFlow by --original"
+        remark = "not measured: give a Python that has TensorFlow with --original"
         return Timing(dataset, ORIGINAL, "cpu", 0, total, None, per_frame, remark)
     context.say(f"table1: {dataset}, {ORIGINAL}")
     which = spread_frames(total, chosen.original_frames)
@@ -216,11 +216,11 @@ def keras_seconds(python: Path, frames: Counts) -> tuple[float, str]:
 def _table(timings: list[Timing]) -> Table:
     note = (
         f"Here on {platform.machine()} with {os.cpu_count()} processors, one method after the "
-        "other; in the paper on an i7-8700 and a Titan Xp. Networks: frames in memory to the "
-        "image, calibration and refinement included, loading and compiling before. CEL0 and "
-        "FALCON are this package's own implementations with default settings (the paper gives "
-        "CEL0 200 times 200 iterations). Where not all frames were timed nothing is "
-        "extrapolated; compare by the time per frame. Emitters: true ones. The second movie is "
+        "other; in the paper on an i7-8700 and a Titan Xp. Networks: from frames in memory to "
+        "the image, including calibration and refinement, but not loading and compiling. CEL0 "
+        "and FALCON are this package's own implementations with default settings (the paper "
+        "gives CEL0 200 times 200 iterations). Where not all frames were timed, nothing is "
+        "extrapolated; compare the time per frame. Emitters: true ones. The second movie is "
         "simulated at the paper's size and density."
     )
     return Table("Run times", note, [timing.row() for timing in timings])

@@ -58,9 +58,9 @@ class Predictor:
         self.upsampling = upsampling if upsampling is not None else fine
         if self.upsampling < 1 or fine % self.upsampling:
             raise InputError(
-                f"the network '{card.name}' gives {fine} × {fine} "
-                f"pixels per camera pixel; an upsampling of {self.upsampling} cannot be made of "
-                "that: choose a divisor of it"
+                f"the network '{card.name}' gives {fine} × {fine} pixels per camera pixel; an "
+                f"upsampling of {self.upsampling} cannot be made from that: choose a divisor of "
+                "it"
             )
         self._network = card.network
         self._refinement = card.refinement

@@ -91,7 +91,7 @@ class SavedProgress:
         if changed:
             raise InputError(
                 f"the interrupted run cannot be resumed, since {'; '.join(changed)}; repeat it "
-                "with the same movie and settings, or start again with `resume=False`"
+                "with the same movie and settings, or restart with `resume=False`"
             )
 
     def restore(self, standing: Standing) -> None:

@@ -71,7 +71,7 @@ def read_arrays(path: PathLike, parse: Callable[[Arrays], Value]) -> Value:
     except InputError:
         raise
     except _DAMAGE as error:
-        raise InputError(f"'{source}' is damaged ({error}); delete it and start again") from error
+        raise InputError(f"'{source}' is damaged ({error}); delete it and restart") from error
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:

@@ -35,13 +35,13 @@ class Windows:
     def __post_init__(self) -> None:
         if self.frames < 1 or self.step < 1:
             raise InputError(
-                f"windows of {self.frames} frames every {self.step} frames came; give whole "
-                "numbers above 0"
+                f"windows of {self.frames} frames every {self.step} frames are not possible; "
+                "give whole numbers above 0"
             )
         if self.parts > MOST_PARTS:
             raise InputError(
                 f"windows of {self.frames} frames every {self.step} frames would be kept in "
-                f"{self.parts} parts; at most {MOST_PARTS} are: choose a step of "
+                f"{self.parts} parts, but at most {MOST_PARTS} are possible: choose a step of "
                 f"{self._finest_step()} frames, or a multiple of that"
             )
 

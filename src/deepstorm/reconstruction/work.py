@@ -195,7 +195,7 @@ class Worker:
         within = [edge for edge in allowed if part.start <= edge <= part.stop]
         if len(within) < 2 or (within[0], within[-1]) != (part.start, part.stop):
             raise InputError(
-                f"frames {part.start} to {part.stop} cannot be worked on by themselves; a part "
+                f"frames {part.start} to {part.stop} cannot be reconstructed as a part; a part "
                 f"begins and ends with blocks of {allowed[1]} frames"
             )
         return [Part(*edge) for edge in pairwise(within)]
@@ -325,7 +325,7 @@ def _check_windows(pieces: Sequence[Piece], job: Job) -> None:
         side = pieces[0][0].stop
         height, width = job.field
         raise InputError(
-            f"sliding windows are made of fields up to {side} × {side} camera pixels; this "
-            f"movie has {width} × {height}: choose a part of it, "
+            f"sliding windows are available for fields of up to {side} × {side} camera pixels; "
+            f"this movie has {width} × {height}: choose a part of it, "
             "`region='X,Y,WIDTH,HEIGHT'`"
         )

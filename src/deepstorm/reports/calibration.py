@@ -43,7 +43,7 @@ def calibration_panels(examination: Examination) -> list[CurvePanel | ImagePanel
             "variance of the noise [counts²]",
             (
                 Curve(mean, raw, "measured", "o"),
-                Curve(mean, variance, "less light that leaks", "o"),
+                Curve(mean, variance, "minus leaked light", "o"),
                 Curve(mean, line, f"line from {said(calibration.zero_adu)} counts"),
             ),
         ),

@@ -155,4 +155,4 @@ def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def _require_png(path: PathLike) -> None:
     if Path(path).suffix.lower() != ".png":
-        raise InputError(f"the picture '{path}' would be PNG; end its name in .png")
+        raise InputError(f"the picture '{path}' is written as PNG; end its name in .png")

@@ -150,7 +150,7 @@ def _pictures(example: ShownExample) -> Iterator[Markup]:
 
 def _validity(validity: Mapping[str, tuple[float, float]]) -> Markup:
     if not validity:
-        return paragraph("The network carries no ranges: it was trained on frames of its own.")
+        return paragraph("The network states no ranges: it was trained on frames given to it.")
     return facts({name: f"{low:g} to {high:g}" for name, (low, high) in validity.items()})
 
 

@@ -131,9 +131,9 @@ def compared(batch: Batch, expected: Float32Array, upsampling: int) -> ExampleSc
     error = None if scores.rmse_nm is None else scores.rmse_nm / NOMINAL_PIXEL_NM
     counts = [np.sum(values, dtype=np.float64) for values in (expected, batch.spikes)]
     note = (
-        f"The best network so far on {len(batch.frames)} held-back frames; emitters match up to "
-        "one camera pixel apart. They are known to an image pixel, and drawn as spots of "
-        f"{SPOT_PX:g} camera pixels."
+        f"The best network so far on {len(batch.frames)} held-out frames; emitters match if at "
+        "most one camera pixel apart. Their positions are known to an image pixel, and drawn "
+        f"as spots of {SPOT_PX:g} camera pixels."
     )
     return ExampleScores(
         examples=[

@@ -99,8 +99,8 @@ class ImageScene(Settings):
     def _read(self) -> Float64Array:
         if self._image is None:
             raise InputError(
-                f"the image '{self.path}' has not been read; simulate through deepstorm.simulate, "
-                "or put it in place by with_image"
+                f"the image '{self.path}' has not been read; simulate through "
+                "deepstorm.simulate, or supply it through with_image"
             )
         return self._image
 

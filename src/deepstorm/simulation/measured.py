@@ -77,6 +77,6 @@ class MeasuredPsf(ImagedPsf, Settings):
         if self._image is None:
             raise InputError(
                 f"the measured PSF '{self.path}' has not been read; simulate through "
-                "deepstorm.simulate, or put its image in place by with_image"
+                "deepstorm.simulate, or supply its image through with_image"
             )
         return self._image

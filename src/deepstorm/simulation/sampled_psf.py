@@ -75,8 +75,8 @@ class SampledPsf:
         total = self.planes.sum(axis=(1, 2), keepdims=True)
         if not np.isfinite(total).all() or (total <= 0).any():
             raise InputError(
-                "a plane of the PSF holds no light, or NaN; expected images of one emitter, "
-                "its background taken off"
+                "a plane of the PSF holds no light, or NaN; expected images of one emitter "
+                "with its background subtracted"
             )
         object.__setattr__(self, "planes", np.asarray(self.planes, np.float64) / total)
 
@@ -112,8 +112,8 @@ class SampledPsf:
         reach_px = self.reach_nm / pixel_size_nm
         if reach_px > MAX_REACH_PX:
             raise ValueError(
-                f"the PSF reaches {reach_px:.0f} camera pixels far; at most {MAX_REACH_PX:.0f} are "
-                "expected, check pixel_size_nm and the PSF's own lengths"
+                f"the PSF reaches {reach_px:.0f} camera pixels from its centre; at most "
+                f"{MAX_REACH_PX:.0f} are expected, check pixel_size_nm and the PSF's own lengths"
             )
 
     def image(

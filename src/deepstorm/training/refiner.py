@@ -102,8 +102,9 @@ class RefinementTraining(CourseSettings):
         ascending = list(lengths) == sorted(set(lengths)) and min(lengths, default=0) > 0
         if not ascending or lengths[-1] != frames:
             raise ValueError(
-                f"the lengths {list(lengths)} cannot be used; give numbers of frames that rise to "
-                f"those of a movie, 'examples.frames_per_scene' = {frames}"
+                f"the lengths {list(lengths)} cannot be used; give increasing numbers of "
+                "frames, the last of them that of a movie, 'examples.frames_per_scene' = "
+                f"{frames}"
             )
         return self
 
@@ -256,8 +257,8 @@ class RefinerTrainer(Course):
         budget_s = self.settings.time_budget_s
         if budget_s and self.pace.used_s > budget_s:
             raise InputError(
-                f"the {budget_s:.0f} s that the training may take passed while its movies were "
-                "made; they are kept: the same command goes on with them"
+                f"the {budget_s:.0f} s that the training may take were used up while its movies "
+                "were simulated; they are kept: the same command continues with them"
             )
 
     def _has_movies_enough(self, count: int) -> bool:

@@ -101,7 +101,7 @@ def test_blocks_of_a_selection_are_blocks_of_the_movie() -> None:
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (0, 8), (5, 4), (8, 9)])
 def test_frames_beside_the_selection_cannot_be_read(start: int, stop: int) -> None:
     movie = selected(slice(2, 9))
-    with pytest.raises(IndexError, match=f"frames {start} to {stop} are not inside"):
+    with pytest.raises(IndexError, match=f"frames {start} to {stop} are outside"):
         movie.read(start, stop)
 
 

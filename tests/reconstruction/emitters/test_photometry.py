@@ -214,7 +214,7 @@ def test_whole_numbers_are_frames_too():
     [
         ({"frames": np.zeros((4, 4))}, "expected \\(frame, y, x\\)"),
         ({"frames": np.full((1, 8, 8), np.nan)}, "not finite"),
-        ({"frame": np.array([0])}, "expected one length"),
+        ({"frame": np.array([0])}, "expected the same length"),
         ({"frame": np.array([0, 1])}, "1 localizations lie outside"),
         ({"x_px": np.array([1.0, 8.5])}, "frame 0 at x 8.5, y 2.0"),
         ({"y_px": np.array([np.nan, 2.0])}, "1 localizations lie outside"),

@@ -119,7 +119,7 @@ DAMAGED_TENSORS: dict[str, Callable[[Tensors], Tensors]] = {
 
 
 def assert_refused(state: Path) -> None:
-    with pytest.raises(InputError, match=r"is not the complete state of a training; put a copy"):
+    with pytest.raises(InputError, match=r"is not the complete state of a training; replace it"):
         trainer(ONE_STEP, state.parent)
 
 

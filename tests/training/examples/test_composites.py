@@ -341,7 +341,7 @@ def test_the_papers_scaling_is_taken_from_training_examples() -> None:
             "x is changed by -0.5",
         ),
         (lambda s: replace(s, frames=np.full(s.frames.shape, 100)), "the frames are empty"),
-        (lambda s: sparse(6.0), r"only \d+ % of the emitters are alone"),
+        (lambda s: sparse(6.0), r"only \d+ % of the emitters are isolated"),
         (lambda s: replace(s, ambiguous=s.emitters), "what is ambiguous was left out"),
     ],
 )

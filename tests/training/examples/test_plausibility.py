@@ -62,7 +62,7 @@ Spoil = Callable[[Localizations], Localizations]
 @pytest.mark.parametrize(
     ("words", "spoil"),
     [
-        ("x and y were exchanged", lambda t: replace(t, x_nm=t.y_nm, y_nm=t.x_nm)),
+        ("x and y were swapped", lambda t: replace(t, x_nm=t.y_nm, y_nm=t.x_nm)),
         ("each frame number were one less", lambda t: replace(t, frame=t.frame + 1)),
         ("each frame number were one more", lambda t: replace(t, frame=t.frame - 1)),
         ("from the right", lambda t: replace(t, x_nm=WIDTH_PX * PIXEL_NM - t.x_nm)),
@@ -163,7 +163,7 @@ def test_positions_that_are_no_numbers_are_refused() -> None:
 
 
 def test_dense_frames_are_not_sparse() -> None:
-    with pytest.raises(InputError, match=r"only \d+ % of the emitters are alone"):
+    with pytest.raises(InputError, match=r"only \d+ % of the emitters are isolated"):
         check_sparse(DENSE[1], PIXEL_NM, 1.1)
     check_sparse(SPARSE[1], PIXEL_NM, 1.1)
 

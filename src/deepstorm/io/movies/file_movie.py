@@ -38,7 +38,7 @@ class FileState:
         try:
             status = path.stat()
         except OSError as error:
-            raise InputError(f"the file '{path}' cannot be looked at: {error}") from error
+            raise InputError(f"the file '{path}' cannot be accessed: {error}") from error
         return cls(path, status.st_size, status.st_mtime_ns)
 
 
@@ -176,7 +176,7 @@ def _reopened(kind: type[_Kind], path: Path, options: dict[str, Any], before: _B
     if not movie._continues(before):
         movie.close()
         raise InputError(
-            f"the file '{path}' is not the one that was opened before: it was changed or replaced "
-            "since; start again with it as it is now"
+            f"the file '{path}' is no longer the one that was opened: it has since been changed "
+            "or replaced; start again with the current file"
         )
     return movie

@@ -91,7 +91,7 @@ class MovieBase:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return a function that opens the movie again, and its arguments."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it is opened again")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to reopen it")
 
     def reopen(self) -> Any:
         """Return the same movie opened anew; each is closed on its own."""
@@ -127,7 +127,7 @@ def require_range(start: int, stop: int, movie: Movie) -> None:
     """
     count = movie.shape[0]
     if not 0 <= start <= stop <= count:
-        raise IndexError(f"frames {start} to {stop} are not inside '{movie.name}' of {count}")
+        raise IndexError(f"frames {start} to {stop} are outside '{movie.name}', which has {count}")
 
 
 class ArrayMovie(MovieBase):

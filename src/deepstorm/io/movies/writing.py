@@ -66,7 +66,7 @@ def movie_stream(
     from tifffile import TiffWriter
 
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"the movie '{path}' would be TIFF; end its name in .tif")
+        raise InputError(f"the movie '{path}' is written as TIFF; end its name in .tif")
     header: dict[str, Any] = {"metadata": {}}
     if pixel_size_nm is not None:
         per_um = 1000 / require_pixel_size(pixel_size_nm)

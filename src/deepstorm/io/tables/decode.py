@@ -60,7 +60,7 @@ class Decode(TableFormat):
         self, files: Sequence[Path], localizations: Localizations, options: WriteOptions
     ) -> None:
         """Write positions in pixels, with every column that DECODE looks for."""
-        pixel_nm = needed_pixel_size(options.pixel_size_nm, "DECODE tables count in camera pixels")
+        pixel_nm = needed_pixel_size(options.pixel_size_nm, "DECODE tables are in camera pixels")
         known = _decode_columns(localizations, pixel_nm)
         unknown = np.full(len(localizations), np.nan)
         names = self._headings.split(",")

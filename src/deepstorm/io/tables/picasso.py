@@ -68,8 +68,8 @@ class Picasso(TableFormat):
         info = _read_info(beside) if beside.exists() else {}
         pixel_nm = needed_pixel_size(
             _pixel_size(info) if pixel_size_nm is None else pixel_size_nm,
-            f"'{path.name}' counts in camera pixels, and no Pixelsize stands in '{beside.name}', "
-            "which belongs beside it",
+            f"'{path.name}' is in camera pixels, and there is no Pixelsize in '{beside.name}', "
+            "which belongs next to it",
         )
         with np.errstate(all="ignore"):  # damaged numbers become infinite and are refused as such
             columns = _in_nm(_read_locs(path), pixel_nm)
@@ -104,7 +104,7 @@ class Picasso(TableFormat):
             If the pixel size is missing.
         """
         h5py, yaml = _libraries()
-        pixel_nm = needed_pixel_size(options.pixel_size_nm, "Picasso counts in camera pixels")
+        pixel_nm = needed_pixel_size(options.pixel_size_nm, "Picasso tables are in camera pixels")
         target, beside = files
         with h5py.File(target, "w") as file:
             file.create_dataset("locs", data=_table(localizations, pixel_nm))

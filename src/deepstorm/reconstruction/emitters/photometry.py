@@ -122,11 +122,13 @@ def _check(
     confidence: FloatArray | None,
 ) -> None:
     if frames.ndim != 3 or 0 in frames.shape:
-        raise InputError(f"frames of shape {frames.shape} came; expected (frame, y, x), none of 0")
+        raise InputError(f"the frames have shape {frames.shape}; expected (frame, y, x), none of 0")
     columns = [frame, x_px, y_px] + ([] if confidence is None else [confidence])
     if any(column.shape != (len(frame),) for column in columns):
         shapes = ", ".join(str(column.shape) for column in columns)
-        raise InputError(f"columns of localizations have shapes {shapes}; expected one length")
+        raise InputError(
+            f"columns of localizations have shapes {shapes}; expected the same length for all"
+        )
     if not (np.isfinite(sigma_px) and sigma_px > 0):
         raise InputError(f"the PSF's sigma is {sigma_px} camera pixels; give a number above 0")
     if not np.all(np.isfinite(frames)):

@@ -124,6 +124,6 @@ def read_state(path: Path) -> State:
 
 def _damaged(path: Path) -> InputError:
     return InputError(
-        f"'{path}' is not the complete state of a training; put a copy in its place, or delete it "
-        "to begin anew"
+        f"'{path}' is not the complete state of a training; replace it with a copy, or delete "
+        "it to restart"
     )

@@ -109,7 +109,7 @@ class CompositeExamples(Settings):
     def _frames_before_tables(self) -> CompositeExamples:
         tables = (self.positions_path, self.ambiguous_path)
         if self.frames_path is None and any(path is not None for path in tables):
-            raise ValueError("give frames_path, the movie that the tables are of")
+            raise ValueError("give frames_path, the movie to which the tables belong")
         return self
 
     @property
@@ -143,8 +143,8 @@ class CompositeExamples(Settings):
         """
         if sparse is None:
             raise InputError(
-                "composites are made of measured sparse frames, and none were given: name a movie "
-                "with frames_path"
+                "composites are made from measured sparse frames, and none were given: name a "
+                "movie with frames_path"
             )
         material = prepare_material(sparse, self.spot_radius_px)
         rng = np.random.default_rng([seed, REGIONS])

@@ -77,16 +77,16 @@ def check_positions(
     words, fit = light.best_reading(table)
     if fit > max(shifted_fit * BETTER_TIMES, shifted_fit + BETTER_BY, CERTAIN + BETTER_BY):
         raise InputError(
-            f"the positions do not fit the frames as they are; they would if {words} (light at "
-            f"the positions of {fit:.0f} standard errors, against {light.fit(table):.0f}): "
+            f"the positions do not match the frames as they are; they would if {words} (light "
+            f"at the positions of {fit:.0f} standard errors, against {light.fit(table):.0f}): "
             "correct the table or the settings"
         )
     if shifted_fit < CERTAIN + (BETTER_BY if light.fit(table) < CERTAIN else 0):
         raise InputError(
-            f"the {len(table)} positions that were looked at do not belong to the frames: there is "
-            "no more light at them than anywhere else (swapped axes, other frame numbers, other "
-            "pixel sizes and small shifts were tried): give the table that was made from these "
-            "frames"
+            f"the {len(table)} positions that were examined do not belong to the frames: there "
+            "is no more light at them than anywhere else (swapped axes, other frame numbers, "
+            "other pixel sizes and small shifts were tried): give the table that was made from "
+            "these frames"
         )
     _check_shift(shift_px, max(LARGEST_SHIFT_PX, 3 * np.sqrt(2) * sigma_px / shifted_fit))
 
@@ -105,7 +105,7 @@ def check_frames(frames: AnyFrames) -> None:
             "none of them empty"
         )
     if not np.isfinite(frames).all():
-        raise InputError("the frames have values that are not finite; put numbers in their place")
+        raise InputError("the frames have values that are not finite; replace them first")
     if np.min(frames) == np.max(frames):
         raise InputError(
             f"the frames are empty: all their pixels are {np.max(frames):g}; check that the movie "
@@ -154,10 +154,11 @@ def check_sparse(emitters: Localizations, pixel_size_nm: float, sigma_px: float)
     share = float(alone(emitters, ALONE * sigma_px * pixel_size_nm).mean())
     if share < SPARSE_SHARE:
         raise InputError(
-            f"only {100 * share:.0f} % of the emitters are alone, without another one within "
-            f"{ALONE:g} standard deviations of the PSF ({ALONE * sigma_px:.1f} pixels); of sparse "
-            f"frames at least {100 * SPARSE_SHARE:.0f} % are: take frames with fewer emitters, or "
-            "train on dense frames with known positions as examples of the kind 'regions'"
+            f"only {100 * share:.0f} % of the emitters are isolated, without another one within "
+            f"{ALONE:g} standard deviations of the PSF ({ALONE * sigma_px:.1f} pixels); of "
+            f"sparse frames at least {100 * SPARSE_SHARE:.0f} % are: take frames with fewer "
+            "emitters, or train on dense frames with known positions as examples of the kind "
+            "'regions'"
         )
 
 
@@ -255,7 +256,7 @@ def _readings(
     """Yield other readings of a table, in words, each as a table and a pixel size."""
     height_nm, width_nm = (length * pixel_size_nm for length in shape[1:])
     others = {
-        "x and y were exchanged": replace(table, x_nm=table.y_nm, y_nm=table.x_nm),
+        "x and y were swapped": replace(table, x_nm=table.y_nm, y_nm=table.x_nm),
         "x were counted from the right": replace(table, x_nm=width_nm - table.x_nm),
         "y were counted from the bottom": replace(table, y_nm=height_nm - table.y_nm),
         "each frame number were one less (the table counts from one more)": replace(
@@ -276,9 +277,9 @@ def _check_frame_numbers(count: int, emitters: Localizations) -> None:
     near = (emitters.frame >= -1) & (emitters.frame <= count)
     if near.sum() < LEAST_EMITTERS:
         raise InputError(
-            f"the positions are of frames {first:,} to {last:,}, counted from 0, and the movie has "
-            f"frames 0 to {count - 1:,}: {near.sum()} of {len(emitters):,} positions lie in them; "
-            "give the table of this movie, or correct its frame numbers"
+            f"the positions are of frames {first:,} to {last:,}, counted from 0, and the movie "
+            f"has frames 0 to {count - 1:,}: {near.sum()} of {len(emitters):,} positions lie in "
+            "them; give the table for this movie, or correct its frame numbers"
         )
 
 
@@ -302,10 +303,10 @@ def _check_shift(shift_px: Float64Array, largest_px: float) -> None:
     dy, dx = shift_px
     if np.hypot(dx, dy) > largest_px:
         raise InputError(
-            "the positions are moved against the frames: they fit best when x is changed by "
-            f"{dx:+.2f} and y by {dy:+.2f} camera pixels; half a pixel means that the table counts "
-            "from the centre of the first pixel instead of its outer corner, other shifts may come "
-            "from a pixel size that is a little wrong: correct the table"
+            "the positions are shifted relative to the frames: they fit best when x is "
+            f"changed by {dx:+.2f} and y by {dy:+.2f} camera pixels; half a pixel means that "
+            "the table counts from the centre of the first pixel instead of its outer corner, "
+            "other shifts may come from a pixel size that is slightly wrong: correct the table"
         )
 
 

@@ -100,7 +100,7 @@ class RegionExamples(Settings):
     @model_validator(mode="after")
     def _both_files_or_none(self) -> RegionExamples:
         if (self.frames_path is None) != (self.positions_path is None):
-            raise ValueError("give both frames_path and positions_path, or none of them")
+            raise ValueError("give both frames_path and positions_path, or neither")
         return self
 
     @property

@@ -266,8 +266,8 @@ def _noise(dark_adu: Float32Array) -> float:
     """Return the standard deviation of what has no spots, whatever a few pixels do."""
     if dark_adu.size == 0:
         raise InputError(
-            "spots cover all pixels of the frames, so that the background cannot be known: take "
-            "frames with fewer emitters"
+            "spots cover all pixels of the frames, so the background cannot be determined: "
+            "take frames with fewer emitters"
         )
     return MAD_TO_SIGMA * float(np.median(np.abs(dark_adu - np.median(dark_adu))))
 

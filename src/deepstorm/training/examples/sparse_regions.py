@@ -148,7 +148,7 @@ def choose_regions(
         raise InputError(
             f"of the regions of {side} pixels, {int(bright.sum())} hold at least {min_emitters} "
             f"usable emitters, and {int(clean.sum())} hold no ambiguous light; at least one of "
-            "each is needed for training as for validation: take more frames or sparser ones, or "
+            "each is needed for both training and validation: take more or sparser frames, or "
             "smaller regions"
         )
     return Pool(*(_corners(mask, portion, most, rng) for mask in (first, bright)))

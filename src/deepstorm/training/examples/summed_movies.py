@@ -192,7 +192,7 @@ def find_movie(path: Path, origin: str) -> KeptMovie:
             found_origin = header["origin"]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise InputError(
-            f"'{path}' is not a complete movie of a training; delete it to have it made again"
+            f"'{path}' is not a complete movie of a training; delete it to have it simulated again"
         ) from None
     if found_origin != origin:
         raise InputError(

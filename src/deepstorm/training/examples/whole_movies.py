@@ -63,8 +63,8 @@ class MovieExamples(SimulatedExamples):
     def _shares_are_shares(self) -> MovieExamples:
         if self.close_lines + self.broad > 1:
             raise ValueError(
-                f"'close_lines' = {self.close_lines:g} and 'broad' = {self.broad:g} are parts of "
-                "all scenes, and together more than all; lower one"
+                f"'close_lines' = {self.close_lines:g} and 'broad' = {self.broad:g} are "
+                "fractions of all scenes and add up to more than 1; lower one"
             )
         return self
 
@@ -97,8 +97,8 @@ class MovieExamples(SimulatedExamples):
     def _own_structures(self) -> ImageScene:
         if self._structures is None:
             raise InputError(
-                f"the image of structures '{self.structures_path}' has not been read; put it in "
-                "place by with_structures"
+                f"the image of structures '{self.structures_path}' has not been read; supply it "
+                "through with_structures"
             )
         return self._structures
 

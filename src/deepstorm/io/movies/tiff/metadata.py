@@ -94,8 +94,8 @@ def require_one_axis(axes: dict[str, int], name: str) -> None:
     if len(axes) > 1:
         lengths = ", ".join(f"{axis} = {length}" for axis, length in axes.items())
         raise InputError(
-            f"'{name}' has several axes besides y and x ({lengths}); a movie has one, time, so "
-            "save a single channel and plane"
+            f"'{name}' has several axes besides y and x ({lengths}); a movie has only one, "
+            "time: save a single channel and plane"
         )
 
 

@@ -172,7 +172,9 @@ class PageReader:
         """Check a page and remember where its pixels are."""
         index, reader = len(self._pages), self._reader
         if growing and 0 in tags:
-            raise InputError(f"'{self._name}': the page table of frame {index} is not written yet")
+            raise InputError(
+                f"'{self._name}': the page table of frame {index} has not been written yet"
+            )
         layout = self._layout if index else None
         if layout is None:
             layout = _layout(reader, tags)
@@ -203,7 +205,7 @@ class PageReader:
         if growing or reader.breaks_off:
             whole = self._whole(layout)
         if whole == 0:
-            raise InputError(f"'{self._name}' holds no whole frame yet")
+            raise InputError(f"'{self._name}' contains no complete frame yet")
         return PageTable(
             layout=layout,
             offsets=np.array([offset for offset, _ in self._pages[:whole]], np.int64),
@@ -238,8 +240,8 @@ def _check_layout(layout: Layout, name: str, most_pixels: int) -> None:
         raise InputError(f"'{name}' has frames without pixels ({layout.height} × {layout.width})")
     if pixels > most_pixels:
         raise InputError(
-            f"'{name}' claims frames of {layout.height} × {layout.width} pixels; expected at most "
-            f"{most_pixels} of them, so that the file is damaged or not what it is taken for"
+            f"'{name}' claims frames of {layout.height} × {layout.width} pixels; expected at "
+            f"most {most_pixels} of them, so the file is damaged or not what it seems to be"
         )
     if layout.samples != 1:
         raise InputError(

@@ -97,7 +97,7 @@ class SeriesMovie(FileMovie):
             if (other.shape[1:], other.dtype) != (first.shape[1:], first.dtype):
                 raise InputError(
                     f"'{first.name}' and '{other.name}' differ in the size or type of their "
-                    "frames; the frames of a movie are alike"
+                    "frames; all frames of a movie must be alike"
                 )
         self._where = where
         self.shape, self.dtype = (len(where), *first.shape[1:]), first.dtype
