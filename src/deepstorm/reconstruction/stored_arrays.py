@@ -31,9 +31,11 @@ def write_arrays(target: PathLike | BinaryIO, arrays: Mapping[str, AnyArray]) ->
     """Write arrays as NumPy's ``.npz``, whose every part has a checksum."""
     with zipfile.ZipFile(target, "w", allowZip64=True) as archive:
         for name, array in arrays.items():
+            ordered = np.asarray(array, order="C")
+            header = np.lib.format.header_data_from_array_1_0(ordered)
             with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
-                ordered = np.asarray(array, order="C")
-                np.lib.format.write_array(part, ordered, version=(1, 0), allow_pickle=False)
+                np.lib.format.write_array_header_1_0(part, header)
+                part.write(ordered.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
 def store_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
