@@ -35,7 +35,7 @@ def write_arrays(target: PathLike | BinaryIO, arrays: Mapping[str, AnyArray]) ->
             header = np.lib.format.header_data_from_array_1_0(ordered)
             with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
                 np.lib.format.write_array_header_1_0(part, header)
-                part.write(ordered.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+                part.write(ordered.reshape(-1).view(np.uint8).data)
 
 
 def store_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
