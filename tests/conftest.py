@@ -16,8 +16,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True, scope="session")
 def _in_the_foreground() -> None:
-    """Let Ctrl-C interrupt, which a shell switches off for what it runs in the background."""
+    """Let signals end programs, which a shell or nohup switches off in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
