@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +94,7 @@ class Run:
         )
 
 
-def test_a_killed_run_resumes(run: Run, record_property: Callable[[str, object], None]) -> None:
+def test_a_killed_run_resumes(run: Run) -> None:
     rng = random.Random(os.urandom(8))  # noqa: S311 - any moment will do
     for number in range(RUNS):
         name = f"run{number}"
@@ -114,7 +113,6 @@ def test_a_killed_run_resumes(run: Run, record_property: Callable[[str, object],
             process = run.start(name, "--overwrite")
         assert process.wait() == 0, run.log.read_text()
         assert_same(run, name)
-        record_property("kills", kills)
 
 
 def assert_same(run: Run, name: str) -> None:
