@@ -11,6 +11,28 @@ from deepstorm.cli import options
 from deepstorm.cli.terminal import print_figures, print_json, print_table, results
 from deepstorm.errors import InputError
 
+Psf = Annotated[
+    Path | None,
+    typer.Option("--psf", help="Measure the PSF of single emitters instead, and write it, .tif."),
+]
+Positions = Annotated[
+    Path | None, typer.Option("--positions", help="With --psf: table of emitter positions.")
+]
+ZStep = Annotated[
+    float | None,
+    typer.Option(
+        "--z-step", metavar="NM", help="With --psf: frames are a z stack of beads, spaced by this."
+    ),
+]
+Radius = Annotated[
+    int | None,
+    typer.Option(
+        "--psf-radius",
+        metavar="PX",
+        help="With --psf: radius within which light is looked for.  [7]",
+    ),
+]
+
 
 def calibrate(
     movie: Annotated[Path, typer.Argument(help="Raw movie, neither filtered nor resampled.")],
@@ -26,29 +48,10 @@ def calibrate(
     offset_adu: options.Offset = None,
     adu_per_electron: options.Gain = None,
     sigma_px: options.Sigma = None,
-    psf: Annotated[
-        Path | None,
-        typer.Option(help="Measure the PSF of single emitters instead, and write it, .tif."),
-    ] = None,
-    positions: Annotated[
-        Path | None, typer.Option(help="With --psf: table of emitter positions.")
-    ] = None,
-    z_step_nm: Annotated[
-        float | None,
-        typer.Option(
-            "--z-step",
-            metavar="NM",
-            help="With --psf: frames are a z stack of beads, spaced by this.",
-        ),
-    ] = None,
-    radius_px: Annotated[
-        int | None,
-        typer.Option(
-            "--psf-radius",
-            metavar="PX",
-            help="With --psf: radius within which light is looked for.  [7]",
-        ),
-    ] = None,
+    psf: Psf = None,
+    positions: Positions = None,
+    z_step_nm: ZStep = None,
+    radius_px: Radius = None,
     frames: options.Frames = None,
     region: options.Roi = None,
     overwrite: options.Overwrite = False,
