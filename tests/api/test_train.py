@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deepstorm.api.simulate import simulate
-from deepstorm.api.train import train, training_settings
+from deepstorm.api.train import check_places, train, training_settings
 from deepstorm.errors import InputError
 from deepstorm.models.checkpoint import load_network
 from deepstorm.models.trained_network import TrainedNetwork
@@ -126,6 +126,17 @@ def test_outputs_are_checked_before_training(recipe: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="is a file"):
         train(recipe, taken)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_first_process_has_reserved_does_not_stop_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "network.safetensors"
+    output.touch()
+    with pytest.raises(InputError, match="exists"):
+        check_places(tmp_path, output, overwrite=False)
+    monkeypatch.setenv("RANK", "1")
+    check_places(tmp_path, output, overwrite=False)
 
 
 def test_an_unknown_recipe() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from deepstorm.locks import ENDING
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -78,6 +80,12 @@ def test_a_fault_of_ours_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("deepstorm.cli.app.app", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run("models")
+
+
+def test_who_calls_the_program_keeps_its_signals(run: Run) -> None:
+    before = [signal.getsignal(number) for number in ENDING]
+    run("--version")
+    assert [signal.getsignal(number) for number in ENDING] == before
 
 
 SLEEPY = """

@@ -20,7 +20,7 @@ from deepstorm.models.devices import find_device
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import find_network
 from deepstorm.reports.training_record import TrainingRecord
-from deepstorm.training.course.distributed import Team, joined_team
+from deepstorm.training.course.distributed import Team, is_first_process, joined_team
 from deepstorm.training.course.folder import (
     OF_ONE_TRAINING,
     check_resumable,
@@ -181,7 +181,7 @@ def train(
     check_places(home, output, overwrite=overwrite)
     find_device(device)
     check_resumable(home, resume=resume)
-    if resume is False:
+    if resume is False and is_first_process():
         _check_start(home, chosen)
     with (
         reserved_training(home, output, overwrite=overwrite) as keep,
@@ -226,7 +226,13 @@ def _check_start(home: Path, settings: AnyTraining) -> None:
 
 
 def check_places(home: Path, output: PathLike | None, *, overwrite: bool) -> None:
-    """Refuse places where nothing can be written, before any work is done."""
+    """Refuse places where nothing can be written, before any work is done.
+
+    Of several processes that train together the first one looks: it is the one that writes, and
+    may have reserved its places already when another one gets here.
+    """
+    if not is_first_process():
+        return
     if home.exists() and not home.is_dir():
         raise InputError(f"'{home}' is a file; give a `folder` for the training")
     if output is not None and Path(output).suffix != ".safetensors":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pkgutil import resolve_name
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -59,11 +60,11 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors meant for people are printed as one sentence."""
-    # What a cluster or a closing terminal ends is cleaned up like what a person interrupts.
-    interrupt = _interrupting()
-    for number in ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
-            signal.signal(number, interrupt)
+    with _interruptible():
+        _run()
+
+
+def _run() -> None:
     try:
         code = app(standalone_mode=False)
     except InputError as error:
@@ -82,8 +83,12 @@ def main() -> None:
         fail("interrupted; no unfinished output was left behind", INTERRUPTED)
 
 
-def _interrupting() -> Callable[[int, FrameType | None], None]:
-    """Return a handler of signals that interrupts, once for those that come together."""
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let what a cluster or a closing terminal ends be cleaned up like what a person interrupts.
+
+    Signals that come together interrupt once.
+    """
     last_s = -math.inf
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -93,7 +98,16 @@ def _interrupting() -> Callable[[int, FrameType | None], None]:
             last_s = now_s
             raise KeyboardInterrupt
 
-    return interrupt
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    # What nohup ignores stays ignored, and what is not Python's could not be put back.
+    own = [number for number in ENDING if handlers[number] not in (signal.SIG_IGN, None)]
+    for number in own:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in own:
+            signal.signal(number, handlers[number])
 
 
 def _usage_error(error: Exception) -> NoReturn:
