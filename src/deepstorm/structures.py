@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -139,6 +141,47 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """Something that a person should know before believing a result.
+
+    Parameters
+    ----------
+    code : str
+        Short and stable, for programs: a heading of ``docs/warnings.md``.
+    sentence : str
+        What was found, what was expected, what that means for the result, what to do.
+    measured : Estimate, optional
+        The number behind it, in the unit that the sentence names.
+    """
+
+    code: str
+    sentence: str
+    measured: Estimate | None = None
+
+    def __str__(self) -> str:
+        return f"{self.sentence} [{self.code}]"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Return the number and where it is explained, ready for JSON."""
+        explained: dict[str, Any] = {"docs": f"docs/warnings.md#{self.code}"}
+        if self.measured is None:
+            return explained
+        uncertainty = self.measured.uncertainty
+        known = uncertainty if math.isfinite(uncertainty) else None
+        return {"value": self.measured.value, "uncertainty": known} | explained
+
+
+def recorded_warnings(cautions: Iterable[Caution]) -> dict[str, Any]:
+    """Return warnings ready for JSON: sentences, and their numbers by code."""
+    found = list(cautions)
+    return {
+        "warnings": [str(caution) for caution in found],
+        "warning_figures": {caution.code: caution.figures for caution in found},
+    }
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What a raw movie says of its camera, optics and emitters.
 
@@ -264,8 +307,10 @@ class Reconstruction:
         Where they were asked for.
     time_lapse : ndarray of float32, shape (window, y, x), optional
         Images of sliding windows, where they were asked for and not written to a file.
+    warnings : tuple of Caution
+        What a person should know before believing it.
     record : dict
-        Settings, versions, checksums and timings of the run, ready for JSON.
+        Settings, versions, checksums and timings of the run, ready for JSON; the warnings, too.
     """
 
     image: Float32Array
@@ -274,4 +319,5 @@ class Reconstruction:
     posterior: Float32Array | None = None
     localizations: Localizations | None = None
     time_lapse: Float32Array | None = None
+    warnings: tuple[Caution, ...] = ()
     record: dict[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from deepstorm.reconstruction.job import Job
 from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.predictor import Predictor
 from deepstorm.reconstruction.sums import MovieSums
-from deepstorm.structures import Reconstruction
+from deepstorm.structures import Reconstruction, recorded_warnings
 
 
 def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
@@ -46,12 +46,13 @@ def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
         pixel_size_nm=job.pixel_size_nm / job.upsampling,
         widefield=(partial.light / partial.count).astype(np.float32),
         localizations=partial.localizations if job.localize else None,
+        warnings=job.fitted.findings.warnings,
         record={
             "frames": partial.count,
             "expected_emitters": emitters,
             "hot_pixels": int(job.fitted.faulty.mask.sum()),
             "photons": job.fitted.kind_of_photons,
-            "warnings": list(job.fitted.findings.warnings),
+            **recorded_warnings(job.fitted.findings.warnings),
             "notes": list(job.fitted.findings.notes),
             "engine": predictor.engine.name,
         },
