@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from deepstorm.calibration.assumption import NO_NOISE
 from deepstorm.calibration.inspection import Conditions
 from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.structures import Calibration, Caution, Estimate
@@ -239,7 +240,23 @@ def _figure(value: float, digits: int = 3) -> str:
 def _faults(movie: Conditions) -> list[Caution]:
     """Return warnings of what has nothing to do with a network."""
     emitters = _blank(movie) if movie.has_no_emitters else _drift(movie)
-    return [*emitters, *_faulty_pixels(movie.calibration), *_saturation(movie)]
+    return [
+        *emitters,
+        *_noise_free(movie.calibration),
+        *_faulty_pixels(movie.calibration),
+        *_saturation(movie),
+    ]
+
+
+def _noise_free(calibration: Calibration) -> list[Caution]:
+    if NO_NOISE not in calibration.notes:
+        return []
+    sentence = (
+        "The frames have hardly more noise than rounding makes, and every camera has more: the "
+        "movie was computed, denoised, or scaled down to few counts. Photons, uncertainties and "
+        "the number of emitters are guesses. Give the movie as the camera wrote it."
+    )
+    return [Caution("noise-missing", sentence)]
 
 
 def _blank(movie: Conditions) -> list[Caution]:
