@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from deepstorm.cli.options import AsJson
-from deepstorm.cli.terminal import print_figures
+from deepstorm.cli.terminal import print_json, print_table, warn
+from deepstorm.cli.wording import in_options, options_by_argument
 
 
 def evaluate(
@@ -37,11 +38,29 @@ def evaluate(
     other_half: Annotated[
         Path | None, typer.Option(help="Image of the other half of the movie, for the FRC.")
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(metavar="START:STOP", help="Frames that the result is of, if a part."),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--roi", metavar="X,Y,W,H", help="Camera pixels that it is of, if a part."),
+    ] = None,
+    first_frame: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="What the table calls the first frame, 0 or 1."),
+    ] = None,
+    truth_first_frame: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="What the table of the truth calls the first frame."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score an image or a table of localizations."""
     from deepstorm.api.evaluate import evaluate as run
     from deepstorm.api.evaluate import parse_line
+    from deepstorm.cli.app import app
+    from deepstorm.io.movies.selection import Region, parse_frames
 
     evaluation = run(
         result,
@@ -51,5 +70,17 @@ def evaluate(
         radius_nm=radius_nm,
         line=parse_line(line) if line is not None else None,
         other_half=other_half,
+        frames=parse_frames(frames) if frames is not None else None,
+        region=Region.parse(region) if region is not None else None,
+        first_frame=first_frame,
+        truth_first_frame=truth_first_frame,
     )
-    print_figures(evaluation.figures(), as_json=as_json, title=result.name)
+    figures: dict[str, Any] = evaluation.figures()
+    options = options_by_argument(app)
+    notes = [in_options(note, options) for note in evaluation.notes]
+    if as_json:
+        print_json(figures | {"notes": notes})
+    else:
+        print_table(figures, result.name)
+    for note in notes:
+        warn(note)

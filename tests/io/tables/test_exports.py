@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +30,22 @@ def drawn(seed: int, first_frame: int = 1) -> tuple[Localizations, list[list[str
 
 def laid_out(seed: int, rows: list[list[str]]) -> str:
     """Write numbers below a heading in one of the ways in which programs do."""
-    draw = random.Random(seed)
-    kind = draw.choice(sorted(MARKS))
-    mark, heading = MARKS[kind], draw.choice(HEADINGS)
-    names = [draw.choice(["frame", "Frame"]), *(heading.format(axis) for axis in "xy")]
-    if kind == "blanks":
-        names = [name for name in names if "Position" not in name] or names
-        names = names if len(names) == 3 else ["frame", "x [nm]", "y [nm]"]
-    if kind != "comma" and draw.random() < 0.5:
+    rng = np.random.default_rng(seed)
+    kind = str(rng.choice(sorted(MARKS)))
+    mark, heading = MARKS[kind], str(rng.choice(HEADINGS))
+    names = [rng.choice(["frame", "Frame"]), *(heading.format(axis) for axis in "xy")]
+    if kind == "blanks" and heading.startswith(("Position", "{0} nm")):  # two names each
+        names = ["frame", "x [nm]", "y [nm]"]
+    if kind != "comma" and rng.random() < 0.5:
         rows = [[cell.replace(".", ",") for cell in row] for row in rows]
-    quote = draw.choice(["", '"'])
+    quote = rng.choice(["", '"'])
     top = mark.join(f"{quote}{name}{quote}" for name in names)
-    wrap = draw.choice(["", "header", "comment"] if not quote else ["", "comment"])
-    top = {"": top, "header": f'"{top}"', "comment": f"# {top}"}[wrap if kind != "blanks" else ""]
-    quote = draw.choice(["", '"'])
+    wrap = rng.choice(["", "header", "comment"] if not quote else ["", "comment"])
+    wrap = "" if kind == "blanks" and wrap == "header" else wrap
+    top = {"": top, "header": f'"{top}"', "comment": f"# {top}"}[wrap]
+    quote = rng.choice(["", '"'])
     lines = [top, *(mark.join(f"{quote}{cell}{quote}" for cell in row) for row in rows)]
-    return draw.choice(["", "\ufeff"]) + draw.choice(["\n", "\r\n"]).join([*lines, ""])
+    return rng.choice(["", "\ufeff"]) + rng.choice(["\n", "\r\n"]).join([*lines, ""])
 
 
 def assert_same(read: Localizations, expected: Localizations) -> None:
@@ -57,7 +56,9 @@ def assert_same(read: Localizations, expected: Localizations) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_a_table_is_read_however_it_was_exported(seed: int, tmp_path: Path) -> None:
     expected, rows = drawn(seed)
-    path = tmp_path / random.Random(seed).choice(["t.xls", "t.txt", "t.csv", "t.tsv", "t", "t.dat"])
+    path = tmp_path / np.random.default_rng(seed).choice(
+        ["t.xls", "t.txt", "t.csv", "t.tsv", "t", "t.dat"]
+    )
     path.write_text(laid_out(seed, rows), encoding="utf-8", newline="")
     assert is_table(path)
     assert_same(read_localizations(path), expected)
@@ -91,7 +92,7 @@ def test_somebody_may_say_what_the_first_frame_is_called(tmp_path: Path) -> None
     }
     assert frames == {None: [2], 0: [3], 1: [2]}
     (tmp_path / "t.csv").write_text("frame,x [nm],y [nm]\n0,1,2\n")
-    with pytest.raises(InputError, match="the frame is 0; .* 1 for the first"):
+    with pytest.raises(InputError, match=r"the frame is 0; .* 1 for the first"):
         read_localizations(tmp_path / "t.csv", first_frame=1)
 
 
@@ -147,7 +148,7 @@ def test_tables_of_other_programs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", [b"PK\x03\x04\0\0", b"\xd0\xcf\x11\xe0\xa1\xb1"])
 def test_a_workbook_is_called_one(start: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.xls").write_bytes(start + bytes(60))
-    with pytest.raises(InputError, match="Excel workbook.*saved as CSV"):
+    with pytest.raises(InputError, match=r"Excel workbook.*saved as CSV"):
         read_localizations(tmp_path / "t.xls")
 
 

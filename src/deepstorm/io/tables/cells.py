@@ -18,6 +18,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 _PADDING = re.compile(r",\s+")
 # A heading may hold blanks before its unit: ``x [nm]``, ``y (nm)``.
 _HEADING = re.compile(r'"[^"]*"|[^\s\[(]+(?:\s*(?:\[[^\]]*\]|\([^)]*\)))?')
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
 
@@ -29,7 +30,9 @@ def delimiter_of(line: str) -> str:
     # Every cell of a row may have a decimal comma, and there is one cell more than delimiters.
     if most and commas <= most + 1:
         return _MARKS[1 + others.index(most)]
-    return "," if commas else BLANKS
+    parts = text.split()
+    between_blanks = len(parts) > 1 and all(map(_DECIMAL_COMMA.fullmatch, parts))
+    return "," if commas and not between_blanks else BLANKS
 
 
 def unwrapped(line: str) -> str:
