@@ -19,7 +19,7 @@ from deepstorm.io.checking import (
 )
 from deepstorm.io.matlab import read_matrix
 from deepstorm.io.movies.npy import NpyFormat, map_npy
-from deepstorm.io.movies.tiff.metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.pixel_sizes import IMAGE_PIXELS_NM
 from deepstorm.io.movies.tiff.stack import TiffMovie
 
 _NM_PER_CM = 1e7
