@@ -190,8 +190,7 @@ def reconstruct_in_steps(
         result = reconstructor.finish(job, standing.partial)
         record = {
             **result.record,
-            "warnings": result.record["warnings"] + file.warnings(),
-            "notes": result.record["notes"] + list(selected.notes),
+            "warnings": result.record["warnings"] + file.warnings() + list(selected.notes),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
             **about,

@@ -122,6 +122,8 @@ def _open_file(path: Path, *, growing: bool) -> Movie:
             try:
                 return form.open(path, growing=growing)
             except CutOffError as error:
+                if growing:
+                    raise
                 raise _with_remedy(error, form, path) from None
     raise InputError(_why_not(path, head))
 
