@@ -45,11 +45,11 @@ def test_doubts_are_told_in_the_words_of_the_command(run: Run, truth: Path) -> N
     words = ("evaluate", str(table), "--truth", str(truth), "--radius", "20", "--json")
     code, out, message = run(*words)
     assert code == 0
-    (note,) = json.loads(out)["notes"]
-    assert "give --first-frame 0 if those of the result count from 0" in note
-    assert message == f"warning: {note}\n"
+    notes = json.loads(out)["notes"]
+    assert "give --first-frame 0 if those of the result count from 0" in notes[0]
+    assert message.splitlines() == [f"warning: {note}" for note in notes]
     code, out, message = run(*words, "--first-frame", "0")
-    assert (json.loads(out)["notes"], message) == ([], "")
+    assert "one off" not in message
     assert json.loads(out)["precision"] == 1
 
 
