@@ -21,7 +21,7 @@ from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.movies.selection import Region
 from deepstorm.reconstruction.windows import Windows
-from deepstorm.structures import Reconstruction
+from deepstorm.structures import Caution, Reconstruction, recorded_warnings
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
@@ -188,16 +188,18 @@ def reconstruct_in_steps(
             to.take(update)
             yield update
         result = reconstructor.finish(job, standing.partial)
+        odd = [Caution("odd-file", f"{note}.") for note in selected.notes]
+        cautions = (*result.warnings, *file.warnings(), *odd)
         record = {
             **result.record,
-            "warnings": result.record["warnings"] + file.warnings() + list(selected.notes),
+            **recorded_warnings(cautions),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
             **about,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "total_s": time.perf_counter() - began,
         }
-        result = to.complete(replace(result, record=record))
+        result = to.complete(replace(result, record=record, warnings=cautions))
     return result
 
 
