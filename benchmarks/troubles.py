@@ -27,20 +27,18 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
 
-import deepstorm
 from deepstorm.models.zoo import open_network
 from deepstorm.simulation.camera import ScmosCamera
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.examples.draws import coverage, log_uniform
 from deepstorm.training.examples.simulated import SimulatedExamples
 from report import Table, finish, measure_parts, names_of, parser_of, row
-from spoiling import TROUBLES, Take, spoiled
+from spoiling import TROUBLES, spoiled
+from takes import measured
 
 SIDE_PX, FEWEST_FRAMES, MOST_FRAMES = 48, 60, 100
 # What a movie has at least, and how many emitters share the area of a spot at most.
 LEAST_EMITTERS, MOST_PER_SPOT = 30, 2.0
-# Emitters are matched within this part of a spot's standard deviation.
-RADIUS_SIGMA = 0.5
 # Of the clean movie's precision, recall and image count.
 FAILED, LOST, MISCOUNTED = 0.8, 0.5, 0.15
 HOW_MANY = {1: 0.5, 2: 0.3, 3: 0.2}
@@ -84,31 +82,6 @@ def drawn_troubles(number: int, only: list[str], rng: np.random.Generator) -> li
     others = [name for name in only if name != first]
     more = min(int(rng.choice(list(HOW_MANY), p=list(HOW_MANY.values()))) - 1, len(others))
     return [first, *map(str, rng.choice(others, more, replace=False))] if more else [first]
-
-
-def measured(take: Take) -> Row:
-    """Reconstruct a movie; return scores and codes of warnings, or why it was refused."""
-    try:
-        result = deepstorm.reconstruct(take.frames(), pixel_size_nm=take.pixel_nm)
-    except deepstorm.InputError as error:
-        return {"refused": str(error), "codes": ["refused"]}
-    radius_nm = RADIUS_SIGMA * take.settings.psf.sigma_nm
-    found, may, must = result.localizations, take.visible(0.3), take.visible(1.0)
-    scored, wanted = (
-        deepstorm.evaluate(found, truth, radius_nm=radius_nm).figures() for truth in (may, must)
-    )
-    return {
-        "codes": [caution.code for caution in result.warnings],
-        "precision": scored["precision"],
-        "recall": wanted["recall"],
-        "rows": len(found),
-        "image": result.record["expected_emitters"],
-        "true": [len(must), len(may)],
-        "calibration": {
-            name: result.record["calibration"][name]["value"]
-            for name in ("sigma_px", "adu_per_photon", "background_photons", "signal_photons")
-        },
-    }
 
 
 def compared(seed: int, only: list[str], number: int) -> Row:

@@ -1,19 +1,17 @@
 """What spoils movies: troubles of microscopes, of cameras and of files, with random parameters.
 
-A trouble is a function of a :class:`Take`, which it changes, and of a generator. ``LIGHT`` lists
-those before the camera, ``COUNTS`` those of the camera, ``PROCESSING`` those of people after it;
-:func:`spoiled` applies any of them in that order.
+A trouble is a function of a :class:`~takes.Take`, which it changes, and of a generator. ``LIGHT``
+lists those before the camera, ``COUNTS`` those of the camera, ``PROCESSING`` those of people after
+it; :func:`spoiled` applies any of them in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.signal import wiener
 
@@ -21,87 +19,9 @@ from deepstorm.simulation.psf import Psf
 from deepstorm.simulation.pupil import PupilPsf
 from deepstorm.simulation.simulator import Background, SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
+from takes import WHITE, Array, Mask, Take
 
-WHITE = 65535
-# Within this distance of what is hidden, emitters may be found but need not be.
-FRINGE_PX = 2
-
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Trouble = Callable[["Take", np.random.Generator], None]
-
-
-@dataclass
-class Take:
-    """A movie from its light to its file, and what of its truth is still to be seen.
-
-    Parameters
-    ----------
-    settings : SimulationSettings
-    seed : int
-        Of the simulation.
-    truth : Localizations
-        All emitters in the field.
-    light : ndarray, shape (frame, y, x)
-        Expected photons.
-    background : ndarray, shape (y, x)
-        The part of it that does not come from emitters.
-    shown : ndarray, shape (frame, y, x)
-        1 where emitters are to be found, 0 where none is; between, they may be found.
-    counts : ndarray, shape (frame, y, x)
-        What the camera makes of the light, and all that comes after it.
-    pixel_nm : float
-        Size of a pixel of the counts.
-    dtype : type
-        As which the counts are kept.
-    """
-
-    settings: SimulationSettings
-    seed: int
-    truth: Localizations
-    light: Array
-    background: Array
-    shown: Array
-    pixel_nm: float
-    counts: Array = field(default_factory=lambda: np.empty(0))
-    dtype: type[np.generic] = np.uint16
-
-    @classmethod
-    def of(cls, settings: SimulationSettings, seed: int) -> Take:
-        """Simulate what enters the camera."""
-        movie = simulate_movie(settings, np.random.default_rng(seed))
-        light = movie.expected_photons(0, settings.frames)
-        shown, pixel_nm = np.ones(light.shape), settings.pixel_size_nm
-        return cls(settings, seed, movie.truth, light, movie.background, shown, pixel_nm)
-
-    def expose(self) -> None:
-        """Let the camera see the light; the same seed gives the same noise."""
-        counts = self.settings.camera.expose(self.light, np.random.default_rng(self.seed))
-        self.counts = np.clip(np.rint(counts), 0, WHITE)
-
-    def frames(self) -> npt.NDArray[Any]:
-        """Return the movie as it is kept in a file."""
-        if issubclass(self.dtype, np.floating):
-            return self.counts.astype(self.dtype)
-        kind = np.int32 if self.counts.min() < 0 else self.dtype
-        return np.rint(self.counts).astype(kind)
-
-    def visible(self, least: float) -> Localizations:
-        """Return the emitters where at least so much is ``shown``."""
-        x, y = (nm / self.settings.pixel_size_nm for nm in (self.truth.x_nm, self.truth.y_nm))
-        here = self.shown[self.truth.frame, y.astype(int), x.astype(int)]
-        return self.truth.select(here >= least)
-
-    def hide(self, hidden: Mask) -> None:
-        """Show nothing in some pixels (y, x); around them, and at their edge, it may be seen."""
-        around = ndimage.binary_dilation(hidden, iterations=FRINGE_PX)
-        within = ndimage.binary_erosion(hidden, iterations=FRINGE_PX, border_value=1)
-        self.shown = np.minimum(self.shown, np.where(within, 0.0, np.where(around, 0.5, 1.0)))
-
-    def faint_photons(self) -> float:
-        """Return a background that is a small part of an emitter's light, or what there is."""
-        told = self.settings.background.mean_photons
-        return max(told, 0.02 * self.settings.brightness.mean_photons)
+Trouble = Callable[[Take, np.random.Generator], None]
 
 
 def spoiled(
@@ -259,7 +179,8 @@ def splitter_gap(take: Take, rng: np.random.Generator) -> None:
 
 def noise_free(take: Take, rng: np.random.Generator) -> None:
     """Computed frames without any noise, rounded."""
-    take.counts = np.rint(np.vectorize(take.settings.camera.mean_adu)(take.light))
+    counts = take.light * np.exp(rng.uniform(*np.log([0.3, 3]))) + rng.choice([0, 100])
+    take.counts = np.rint(counts).clip(0, WHITE)
 
 
 def saturated(take: Take, rng: np.random.Generator) -> None:
