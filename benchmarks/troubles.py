@@ -138,6 +138,7 @@ def gathered(
     rows: list[Row] = []
     if kept is not None and kept.is_file():
         rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+        rows = [found for found in rows if found["number"] < movies]
     there = {found["number"] for found in rows}
     for found in measured_rows(seed, only, [n for n in range(movies) if n not in there], processes):
         rows.append(found)
