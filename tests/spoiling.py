@@ -258,8 +258,9 @@ def _file_type(rng: np.random.Generator) -> type[np.generic]:
 def denoised(take: Take, rng: np.random.Generator) -> None:
     """Small wavelet coefficients left out, or smoothed where there is little to see (Wiener)."""
     if rng.random() < 0.5:
-        flat = np.median(take.counts)
-        clean = np.stack([wiener(frame - flat, 3) + flat for frame in take.counts])
+        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing varies
+            smooth = np.stack([wiener(frame, 3) for frame in take.counts])
+        clean = np.where(np.isfinite(smooth), smooth, take.counts)
     else:
         clean, strength = take.counts, rng.uniform(1.5, 3.5)
         details = []
