@@ -331,7 +331,7 @@ def _hide_enlarged(take: Take, mask: Mask) -> None:
 
 
 def _named(*troubles: Trouble) -> dict[str, Trouble]:
-    return {each.__name__: each for each in troubles}  # type: ignore[attr-defined]
+    return {each.__name__: each for each in troubles}
 
 
 LIGHT = {
