@@ -13,8 +13,8 @@ STRETCH_PX, MOST = 15, 0.75
 WIDEST_PX = 3
 # From one pixel to the next a spot of 0.8 pixels changes by half of its light, a fault by all.
 SHARP = 0.75
-# Standard deviations of chance by which a line stands out.
-NOISE_MULTIPLE = 8.0
+# Usual differences between neighbours by which a line stands out in each row.
+NOISE_MULTIPLE = 3.0
 AROUND_PX = 13
 
 
