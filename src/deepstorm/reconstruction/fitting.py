@@ -7,13 +7,15 @@ from typing import Literal
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.arrays import AnyArray, Float32Array, IntArray
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.faults import HotPixels
 from deepstorm.calibration.inspection import inspect_frames
 from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import FittedScaling
 from deepstorm.reconstruction.emitters.photometry import measure_light
+from deepstorm.reconstruction.goodness import FitSums
+from deepstorm.reconstruction.residuals import Explained, residual_sums
 from deepstorm.reconstruction.suitability import Findings, judge
 from deepstorm.structures import Calibration, Instrument, Localizations
 
@@ -45,23 +47,30 @@ class FittedMovie:
         return "effective" if self.known.adu_per_electron is None else "detected"
 
     def with_light(
-        self, found: Localizations, frames: Float32Array, first_frame: int, pixel_size_nm: float
-    ) -> Localizations:
+        self, found: Localizations, frames: Float32Array, numbers: IntArray, pixel_size_nm: float
+    ) -> tuple[Localizations, Explained]:
         """Add photons, background and PSF width to the localizations of a block of frames.
+
+        Returns the frames with what is expected of them, too.
 
         Parameters
         ----------
         found : Localizations
         frames : ndarray of float32, shape (frame, y, x)
             Counts.
-        first_frame : int
-            Index of the block's first frame.
+        numbers : ndarray of int, shape (frame,)
+            Which frames of the movie they are, in ascending order.
         pixel_size_nm : float
             Size of a camera pixel.
         """
         instrument = self.calibration.instrument
-        lit = _with_light(found, frames, first_frame, pixel_size_nm, instrument)
-        return in_detected_photons(lit, instrument, self.known)
+        lit, explained = _with_light(found, frames, numbers, pixel_size_nm, instrument)
+        return in_detected_photons(lit, instrument, self.known), explained
+
+    def checked(self, explained: Explained) -> FitSums:
+        """Return how well some of the frames of a block are explained."""
+        sigma_px = self.calibration.sigma_px.value
+        return residual_sums(explained.checked(), sigma_px, self.faulty.mask)
 
 
 def fit_movie(
@@ -126,10 +135,10 @@ def in_detected_photons(
 def _with_light(
     found: Localizations,
     frames: Float32Array,
-    first_frame: int,
+    numbers: IntArray,
     pixel_size_nm: float,
     instrument: Instrument,
-) -> Localizations:
+) -> tuple[Localizations, Explained]:
     """Do :meth:`FittedMovie.with_light`, in effective photons."""
     beyond = np.array(frames.shape[:0:-1]) * (1 - 1e-9)  # a centroid may lie on the far border
     x_px, y_px = (
@@ -137,12 +146,21 @@ def _with_light(
         for position, limit in zip((found.x_nm, found.y_nm), beyond, strict=True)
     )
     photons = (frames - np.float32(instrument.zero_adu)) / np.float32(instrument.adu_per_photon)
-    light = measure_light(
-        photons, found.frame - first_frame, x_px, y_px, instrument.sigma_px, found.confidence
-    )
-    return replace(
+    frame = np.searchsorted(numbers, found.frame)
+    light = measure_light(photons, frame, x_px, y_px, instrument.sigma_px, found.confidence)
+    lit = replace(
         found,
         photons=light.photons,
         background_photons=light.background_photons,
         sigma_nm=np.full(len(found), instrument.sigma_px * pixel_size_nm),
+    )
+    return lit, Explained(
+        numbers=numbers,
+        photons=photons,
+        expected=light.expected,
+        background=light.background_image,
+        frame=frame,
+        x_px=x_px,
+        y_px=y_px,
+        emitter_photons=light.photons,
     )

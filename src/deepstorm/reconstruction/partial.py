@@ -11,6 +11,7 @@ import numpy as np
 from deepstorm.arrays import Float64Array, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
+from deepstorm.reconstruction.goodness import FitSums
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk, PieceSums
 from deepstorm.reconstruction.stored_arrays import (
     Arrays,
@@ -42,6 +43,8 @@ class Partial:
         Sums over those frames, for each piece of the field.
     tables : dict of int to Localizations
         What was found in each block of frames, by the block's first frame.
+    fit : FitSums, optional
+        How well frames are explained; none before a frame was looked at.
     """
 
     job: str
@@ -49,6 +52,7 @@ class Partial:
     frames: list[FrameRange] = field(default_factory=list)
     pieces: MutableMapping[int, PieceSums] = field(default_factory=dict)
     tables: dict[int, Localizations] = field(default_factory=dict)
+    fit: FitSums | None = None
 
     @property
     def count(self) -> int:
@@ -72,12 +76,19 @@ class Partial:
         self.tables.clear()
         return taken
 
-    def extend(self, frames: FrameRange, light: Float64Array, found: Localizations | None) -> None:
+    def extend(
+        self,
+        frames: FrameRange,
+        light: Float64Array,
+        found: Localizations | None,
+        fit: FitSums | None = None,
+    ) -> None:
         """Count frames in whose sums are there already."""
         self.frames = joined([*self.frames, frames])
         self.light += light
         if found is not None:
             self.tables[frames[0]] = found
+        self.fit = _together(self.fit, fit)
 
     def __add__(self, other: Partial) -> Partial:
         """Return what the frames of both come to.
@@ -105,6 +116,7 @@ class Partial:
             frames=frames,
             pieces=pieces,
             tables=self.tables | other.tables,
+            fit=_together(self.fit, other.fit),
         )
 
     def save(self, path: PathLike, *, overwrite: bool = False) -> None:
@@ -127,6 +139,8 @@ class Partial:
         }
         for index, piece in self.pieces.items():
             named |= {f"piece.{index}.{name}": part for name, part in piece.arrays().items()}
+        if self.fit is not None:
+            named |= {f"fit.{name}": part for name, part in self.fit.arrays().items()}
         return named | packed_tables(self.tables)
 
     @classmethod
@@ -161,6 +175,7 @@ class Partial:
             frames=[(int(start), int(stop)) for start, stop in named["frames"]],
             pieces={index: PieceSums.of_arrays(parts) for index, parts in _by_piece(named).items()},
             tables=unpacked_tables(named),
+            fit=_fit_of(named),
         )
 
 
@@ -172,6 +187,21 @@ def _by_piece(named: Arrays) -> dict[int, Arrays]:
             _, index, part = name.split(".", 2)
             pieces.setdefault(int(index), {})[part] = array
     return pieces
+
+
+def _fit_of(named: Arrays) -> FitSums | None:
+    """Return how well frames are explained, where any were looked at."""
+    parts = {
+        name.removeprefix("fit."): part for name, part in named.items() if name.startswith("fit.")
+    }
+    return FitSums(**parts) if parts else None
+
+
+def _together(one: FitSums | None, other: FitSums | None) -> FitSums | None:
+    """Return the sums of both, or of the one that there is."""
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
 
 
 def _is_on_disk(*parts: Partial) -> bool:

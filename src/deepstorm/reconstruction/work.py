@@ -20,6 +20,7 @@ from deepstorm.reconstruction.job import Job
 from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk, PieceSums
 from deepstorm.reconstruction.predictor import Piece, Predictor
+from deepstorm.reconstruction.residuals import EVERY, is_checked
 from deepstorm.reconstruction.streaming import ahead, block_edges
 from deepstorm.reconstruction.sums import SlidingSums, TilePrediction, placed
 from deepstorm.structures import Localizations
@@ -231,8 +232,7 @@ class Worker:
                 for start, table in kept.found.items():
                     found[start].append(placed(table, *piece, self._job.pixel_size_nm))
             for block in blocks:
-                together = by_frame(found[block.start]) if self._job.localize else None
-                self._count_in(standing.partial, block, together)
+                self._count_in(standing.partial, block, by_frame(found[block.start]))
             yield Update(standing.partial.count, movie.shape[0], standing)
 
     def _piece(
@@ -247,8 +247,7 @@ class Worker:
         kept.found.clear()
         with closing(self._added(blocks, piece, [kept.sums])) as added:
             for block, found in added:
-                if found is not None:
-                    kept.found[block.start] = found
+                kept.found[block.start] = found
                 done = (index * (stop - first) + block.stop - first) // len(self._pieces)
                 yield Update(standing.partial.count + done, movie.shape[0], standing)
         kept.stop = stop
@@ -278,7 +277,7 @@ class Worker:
 
     def _added(
         self, blocks: Iterable[Block], piece: Piece, collectors: Sequence[Collector]
-    ) -> Generator[tuple[Block, Localizations | None]]:
+    ) -> Generator[tuple[Block, Localizations]]:
         """Add a piece of blocks to sums; yield each block when it is done, with what was found."""
         with closing(ahead(self._steps(blocks, piece))) as steps:
             for block, of_block in groupby(steps, attrgetter("block")):
@@ -286,9 +285,10 @@ class Worker:
                 for _, tile in of_block:
                     for collector in collectors:
                         collector.add(tile)
-                    if self._job.localize:
-                        found.append(tile.localizations(self._job.pixel_size_nm))
-                yield block, by_frame(found) if self._job.localize else None
+                    # Without a table, emitters are sought in the frames to be checked alone.
+                    every = 1 if self._job.localize else EVERY
+                    found.append(tile.localizations(self._job.pixel_size_nm, every))
+                yield block, by_frame(found)
 
     def _steps(self, blocks: Iterable[Block], piece: Piece) -> Iterator[Step]:
         """Run the network over blocks, tile by tile, on what is seen of a piece."""
@@ -298,13 +298,19 @@ class Worker:
             for tile in self._predictor.predict(seen, block.start, maxima=self._job.localize):
                 yield Step(block, tile)
 
-    def _count_in(self, partial: Partial, block: Block, found: Localizations | None) -> None:
-        """Measure the light of what was found in a block, and count the block in."""
-        if found is not None:
-            pixel_nm = self._job.pixel_size_nm
-            found = self._job.fitted.with_light(found, block.counts, block.start, pixel_nm)
+    def _count_in(self, partial: Partial, block: Block, found: Localizations) -> None:
+        """Measure the light of what was found in a block, check that, and count the block in."""
+        job, counts, table, fit = self._job, block.counts, None, None
+        numbers = np.arange(block.start, block.stop)
+        if not job.localize:
+            numbers = numbers[is_checked(numbers)]
+            counts = counts[numbers - block.start]
+        if len(numbers):
+            lit, explained = job.fitted.with_light(found, counts, numbers, job.pixel_size_nm)
+            fit = job.fitted.checked(explained)
+            table = lit if job.localize else None
         light = block.counts.sum(axis=0, dtype=np.float64)
-        partial.extend((block.start, block.stop), light, found)
+        partial.extend((block.start, block.stop), light, table, fit)
 
 
 def edges(job: Job, predictor: Predictor, frames: int) -> list[int]:
