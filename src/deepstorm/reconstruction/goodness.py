@@ -27,6 +27,8 @@ STATISTICS = (
     "offset",  # residuals away from emitters, over their number
     "light",  # residuals in photons, over the light of emitters
     *LAGS,  # products of residuals away from emitters, over their number
+    "finest",  # size of what alternates along both axes, over that of what does along one alone
+    "quiet",  # the same where emitters give less light than the background
 )
 # Side of the square around an emitter whose residuals are kept.
 PATCH_PX = 13
@@ -125,6 +127,6 @@ class FitSums:
         """Return a statistic of each block of the field; not a number where there are no values."""
         at = STATISTICS.index(name)
         under = self.under[at]
-        nothing = np.full(under.shape, np.nan)
-        return np.divide(self.over[at], under, out=nothing, where=under > 0)
-
+        found = np.full(under.shape, np.nan)
+        np.divide(self.over[at], under, out=found, where=under > 0)
+        return found

@@ -30,6 +30,9 @@ MISSED_REACH_SIGMA = 2.5
 # Median of the size of a normal deviation; every so many of them tell it well enough.
 NORMAL_MEDIAN = 0.6745
 THINNED = 7
+# Filters of the same size for what alternates from one pixel to the next, and for what does not.
+ALTERNATING = (1.0, -3.0, 3.0, -1.0)
+SMOOTH = (1.0, 3.0, 3.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +83,7 @@ class Explained:
 
 def is_checked(numbers: IntArray) -> BoolArray:
     """Tell which frames are looked at, by their numbers in the movie."""
-    return numbers % EVERY == 0
+    return np.asarray(numbers % EVERY == 0, bool)
 
 
 def residual_sums(frames: Explained, sigma_px: float, left_out: BoolArray | None = None) -> FitSums:
@@ -125,7 +128,7 @@ def _statistics(
 ) -> tuple[Float64Array, Float64Array]:
     """Return numerators and denominators of all statistics in each block of a frame."""
     noise = np.sqrt(variance)
-    score = residual / noise
+    score = (residual / noise).astype(np.float32, copy=False)
     near = light > np.float32(NEAR) * noise
     away = used & ~near
     missed = _missed(np.where(away, score, np.float32(0)), away, sigma_px)
@@ -145,12 +148,51 @@ def _statistics(
     for at, name in enumerate(STATISTICS):
         if name in pairs:
             over[at], under[at] = pairs[name]
-        else:
+        elif name in LAGS:
             first, second = _apart(LAGS[name])
             here = (at, *first)
             over[here] = quiet[first] * quiet[second]
             under[here] = away[first] & away[second]
+    if min(residual.shape) >= len(SMOOTH):
+        finest, fine = _alternating(score)
+        within = finest.shape
+        whole = _whole(used & ~missed)
+        for name, chosen in (("finest", whole), ("quiet", whole & _whole(light < variance / 2))):
+            at = STATISTICS.index(name)
+            over[at, 1 : within[0] + 1, 1 : within[1] + 1] = finest * chosen
+            under[at, 1 : within[0] + 1, 1 : within[1] + 1] = fine * chosen
     return _by_block(over), _by_block(under)
+
+
+def _alternating(score: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Return how large is what alternates from pixel to pixel along both axes, and along one."""
+    along_both = np.abs(_filtered(score, ALTERNATING, ALTERNATING))
+    along_one = np.abs(_filtered(score, SMOOTH, ALTERNATING))
+    along_one += np.abs(_filtered(score, ALTERNATING, SMOOTH))
+    along_one *= np.float32(0.5)
+    return along_both, along_one
+
+
+def _filtered(
+    image: Float32Array, along_y: tuple[float, ...], along_x: tuple[float, ...]
+) -> Float32Array:
+    """Sum neighbours with weights, where all of them are there."""
+    for weights in (along_y, along_x):
+        length = image.shape[0] - len(weights) + 1
+        total = np.float32(weights[0]) * image[:length]
+        for step, weight in enumerate(weights[1:], 1):
+            total += np.float32(weight) * image[step : step + length]
+        image = total.T
+    return image
+
+
+def _whole(good: BoolArray) -> BoolArray:
+    """Tell of which squares, as wide as the filters, all pixels are good."""
+    for _ in range(2):
+        length = good.shape[0] - len(SMOOTH) + 1
+        parts = [good[step : step + length] for step in range(len(SMOOTH))]
+        good = np.asarray(np.logical_and.reduce(parts).T, bool)
+    return good
 
 
 def _missed(score: Float32Array, away: BoolArray, sigma_px: float) -> BoolArray:

@@ -17,11 +17,13 @@ from deepstorm.arrays import BoolArray, Float32Array, Float64Array, FloatArray
 from deepstorm.reconstruction.goodness import PATCH_PX, FitSums
 
 # No other emitter is nearer to one that is alone than so many standard deviations of the PSF.
-ALONE_SIGMA = 5.0
+ALONE_SIGMA = 4.5
+# Its middle is at least so far from the border of the field.
+INSIDE_SIGMA = 2.0
 # Spots are compared as far as this from their middle.
 REACH_SIGMA = 3.0
 # An emitter has at least so many times the noise under its spot, or its place is too uncertain.
-LEAST_SIGNAL = 15.0
+LEAST_SIGNAL = 7.0
 # Emitters of a frame that are looked at, at most: so many are enough.
 MOST_SPOTS = 64
 
@@ -50,18 +52,19 @@ def add_spots(
     sigma_px : float
     """
     reach = max(math.ceil(REACH_SIGMA * sigma_px), PATCH_PX // 2)
-    alone = _alone(x_px, y_px, sigma_px) & _inside(x_px, y_px, reach, residual.shape)
-    at_y, at_x = (np.floor(place[alone]).astype(np.int64) for place in (y_px, x_px))
-    ground = weight[at_y, at_x]
-    light = photons[alone]
+    eligible = _alone(x_px, y_px, sigma_px) & _inside(x_px, y_px, sigma_px, residual.shape)
+    at_y, at_x = (np.floor(place).astype(np.int64) for place in (y_px, x_px))
+    at_y, at_x = np.minimum(at_y, residual.shape[0] - 1), np.minimum(at_x, residual.shape[1] - 1)
     # The weight at the middle has the emitter's own light in the variance: the peak over its noise.
-    is_bright = light * np.sqrt(ground) > LEAST_SIGNAL * 2 * math.sqrt(math.pi) * sigma_px
-    chosen = np.flatnonzero(alone)[is_bright][:MOST_SPOTS]
+    signal = photons * np.sqrt(weight[at_y, at_x]) / (2 * math.sqrt(math.pi) * sigma_px)
+    chosen = np.flatnonzero(eligible & (signal > LEAST_SIGNAL))[:MOST_SPOTS]
     if not len(chosen):
         return
-    at_y, at_x, light = at_y[is_bright][:MOST_SPOTS], at_x[is_bright][:MOST_SPOTS], photons[chosen]
+    at_y, at_x, light = at_y[chosen], at_x[chosen], photons[chosen]
+    # Pixels beyond the border have no weight.
+    residual, weight = (np.pad(image, reach) for image in (residual, weight))
     offset = np.arange(-reach, reach + 1)
-    rows, columns = at_y[:, None] + offset, at_x[:, None] + offset
+    rows, columns = at_y[:, None] + reach + offset, at_x[:, None] + reach + offset
     around = residual[rows[:, :, None], columns[:, None, :]]
     weights = weight[rows[:, :, None], columns[:, None, :]]
     shapes = _shapes(
@@ -90,12 +93,13 @@ def _alone(x_px: FloatArray, y_px: FloatArray, sigma_px: float) -> BoolArray:
 
 
 def _inside(
-    x_px: FloatArray, y_px: FloatArray, reach: int, shape: tuple[int, ...]
+    x_px: FloatArray, y_px: FloatArray, sigma_px: float, shape: tuple[int, ...]
 ) -> BoolArray:
-    """Tell which emitters have so many pixels of the field on all sides."""
+    """Tell which emitters have their spots inside the field."""
+    margin = INSIDE_SIGMA * sigma_px
     inside = np.ones(len(x_px), bool)
     for place, length in zip((y_px, x_px), shape, strict=True):
-        inside &= (np.floor(place) >= reach) & (np.floor(place) < length - reach)
+        inside &= (place >= margin) & (place <= length - margin)
     return inside
 
 
