@@ -26,7 +26,9 @@ class Fit:
     variance, near_variance, away_variance : Estimate
         The same of all frames: everywhere, near emitters, and away from them.
     noise_variance : Estimate
-        Away from emitters, less what is light of emitters that were missed.
+        The same going by what alternates from pixel to pixel along both axes, which no light does.
+    noise_adu2 : Estimate
+        The variance of this noise, away from emitters, in squared counts.
     correlation_x, correlation_y, correlation_diagonal : Estimate
         Correlation of the residuals of neighbours away from emitters.
     shared_x, shared_y : Estimate
@@ -67,6 +69,7 @@ class Fit:
     near_variance: Estimate
     away_variance: Estimate
     noise_variance: Estimate
+    noise_adu2: Estimate
     correlation_x: Estimate
     correlation_y: Estimate
     correlation_diagonal: Estimate

@@ -47,9 +47,9 @@ def assess(
     """
     sigma_px = calibration.sigma_px.value
     offset, away = sums.ratio("offset"), sums.ratio("away")
+    noise, level = sums.ratio("noise"), sums.ratio("level")
     variance = max(away.value - offset.value**2, 1e-3)
     near, far = ({name: sums.ratio(name + lag) for name in "xy"} for lag in "12")
-    missed = _missed_light([*far.values()], offset.value, sigma_px)
     diagonals = _mean([sums.ratio("down"), sums.ratio("up")])
     widening, elongation, degrees = _shape(sums, sigma_px)
     density = calibration.density_per_px
@@ -62,10 +62,8 @@ def assess(
         variance=sums.ratio("all"),
         near_variance=sums.ratio("near"),
         away_variance=away,
-        noise_variance=Estimate(
-            away.value - offset.value**2 - missed.value,
-            math.hypot(away.uncertainty, missed.uncertainty),
-        ),
+        noise_variance=Estimate(noise.value**2, 2 * noise.value * noise.uncertainty),
+        noise_adu2=_scaled(level, calibration.adu_per_photon.value**2 * noise.value**2),
         correlation_x=_scaled(near["x"], 1 / variance, offset.value**2),
         correlation_y=_scaled(near["y"], 1 / variance, offset.value**2),
         correlation_diagonal=_scaled(diagonals, 1 / variance, offset.value**2),
@@ -91,13 +89,6 @@ def assess(
 def _alike(lag_px: float, sigma_px: float) -> float:
     """Return how alike the light of an emitter is in two pixels so far apart, from 0 to 1."""
     return math.exp(-(lag_px**2) / (4 * (sigma_px**2 + PIXEL_VARIANCE)))
-
-
-def _missed_light(far: list[Estimate], offset: float, sigma_px: float) -> Estimate:
-    """Return the variance of what pixels share at two pixels' distance, at no distance."""
-    mean = _mean(far)
-    factor = 1 / _alike(2, sigma_px)
-    return Estimate(max(mean.value - offset**2, 0) * factor, mean.uncertainty * factor)
 
 
 def _shared(

@@ -76,16 +76,15 @@ def explain(
 
 def _noise(fit: Fit, calibration: Calibration, known: KnownValues) -> Caution | None:
     """Return the most specific thing that is wrong with the noise."""
-    return _missing(fit, calibration) or _shared(fit) or _off(fit) or _excess(calibration, known)
+    return _missing(fit) or _shared(fit) or _off(fit) or _excess(calibration, known)
 
 
-def _missing(fit: Fit, calibration: Calibration) -> Caution | None:
+def _missing(fit: Fit) -> Caution | None:
     """Tell of noise that is all but gone."""
     noise = fit.noise_variance
-    in_adu2 = calibration.adu_per_photon.value**2 * calibration.background_photons.value
     is_known = math.isfinite(noise.uncertainty)
     is_low = noise.value + CERTAIN * noise.uncertainty < MISSING_NOISE
-    is_rounding = in_adu2 * max(fit.away_variance.value, 0.0) < ROUNDING_ADU2
+    is_rounding = fit.noise_adu2.value < ROUNDING_ADU2
     if not is_known or not (is_low or is_rounding):
         return None
     sentence = (
@@ -127,8 +126,7 @@ def _shared(fit: Fit) -> Caution | None:
 def _off(fit: Fit) -> Caution | None:
     """Tell of noise of another size than gain and zero say."""
     noise, near = fit.noise_variance, fit.near_variance
-    is_told = _missed_share(fit) < MOST_MISSED and math.isfinite(noise.uncertainty)
-    is_off = is_told and not _within(noise, LEAST_NOISE, MOST_NOISE)
+    is_off = math.isfinite(noise.uncertainty) and not _within(noise, LEAST_NOISE, MOST_NOISE)
     is_low = near.value + CERTAIN * near.uncertainty < LEAST_NEAR
     if not (is_off or is_low):
         return None

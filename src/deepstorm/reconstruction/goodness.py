@@ -29,6 +29,8 @@ STATISTICS = (
     *LAGS,  # products of residuals away from emitters, over their number
     "finest",  # size of what alternates along both axes, over that of what does along one alone
     "quiet",  # the same where emitters give less light than the background
+    "noise",  # there, size of what alternates along both axes, over that of noise
+    "level",  # expected variances away from emitters, over their number
 )
 # Side of the square around an emitter whose residuals are kept.
 PATCH_PX = 13

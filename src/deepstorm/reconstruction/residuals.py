@@ -33,6 +33,8 @@ THINNED = 7
 # Filters of the same size for what alternates from one pixel to the next, and for what does not.
 ALTERNATING = (1.0, -3.0, 3.0, -1.0)
 SMOOTH = (1.0, 3.0, 3.0, 1.0)
+# Mean size of white noise of variance 1 after two of these filters, whose squares sum to 20.
+SIZE_OF_NOISE = 20 * math.sqrt(2 / math.pi)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +104,10 @@ def residual_sums(frames: Explained, sigma_px: float, left_out: BoolArray | None
     out = np.broadcast_to(False if left_out is None else left_out, shape)
     sums.frames, sums.variances = frames.numbers.astype(np.int64), np.zeros(len(frames.numbers))
     for index in range(shape[0]):
-        residual = frames.photons[index] - frames.expected[index]
+        used = ~out[index]
+        residual = np.where(used, frames.photons[index] - frames.expected[index], np.float32(0))
         variance = np.maximum(frames.expected[index], np.float32(LEAST_VARIANCE))
         light = frames.expected[index] - frames.background.astype(np.float32)
-        used = ~out[index]
         over, under = _statistics(residual, variance, light, used, sigma_px)
         sums.over += over
         sums.under += under
@@ -144,6 +146,7 @@ def _statistics(
         "away": (square * away, away),
         "offset": (quiet, away),
         "light": (residual * used, light * used),
+        "level": (variance * away, away),
     }
     for at, name in enumerate(STATISTICS):
         if name in pairs:
@@ -155,12 +158,16 @@ def _statistics(
             under[here] = away[first] & away[second]
     if min(residual.shape) >= len(SMOOTH):
         finest, fine = _alternating(score)
-        within = finest.shape
+        rows, columns = slice(1, finest.shape[0] + 1), slice(1, finest.shape[1] + 1)
         whole = _whole(used & ~missed)
-        for name, chosen in (("finest", whole), ("quiet", whole & _whole(light < variance / 2))):
+        quiet = whole & _whole(light < variance / 2)
+        for name, parts in {
+            "finest": (finest * whole, fine * whole),
+            "quiet": (finest * quiet, fine * quiet),
+            "noise": (finest * quiet, np.float32(SIZE_OF_NOISE) * quiet),
+        }.items():
             at = STATISTICS.index(name)
-            over[at, 1 : within[0] + 1, 1 : within[1] + 1] = finest * chosen
-            under[at, 1 : within[0] + 1, 1 : within[1] + 1] = fine * chosen
+            over[at, rows, columns], under[at, rows, columns] = parts
     return _by_block(over), _by_block(under)
 
 
