@@ -16,6 +16,7 @@ from deepstorm.api.train import train as train
 from deepstorm.api.training_result import TrainingResult as TrainingResult
 from deepstorm.calibration.assumption import KnownValues as KnownValues
 from deepstorm.errors import InputError as InputError
+from deepstorm.fit import Fit as Fit
 from deepstorm.io.movies.selection import Region as Region
 from deepstorm.reconstruction.windows import Windows as Windows
 from deepstorm.simulation.simulator import SimulationSettings as SimulationSettings

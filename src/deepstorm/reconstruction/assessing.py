@@ -123,7 +123,9 @@ def _shape(sums: FitSums, sigma_px: float) -> tuple[Estimate, Estimate, float]:
         return UNKNOWN, UNKNOWN, 0.0
     inverse = np.linalg.inv(sums.information)
     found = inverse @ sums.gradient
-    errors = np.sqrt(np.diag(inverse @ sums.scatter @ inverse))
+    # Around their mean: where spots are not as expected, this is no scatter.
+    scatter = sums.scatter - np.outer(sums.gradient, sums.gradient) / sums.spots[0]
+    errors = np.sqrt(np.maximum(np.diag(inverse @ scatter @ inverse), 0))
     named = {
         name: Estimate(float(value), float(error))
         for name, value, error in zip(SHAPES, found, errors, strict=True)

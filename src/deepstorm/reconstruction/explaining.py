@@ -36,12 +36,15 @@ EXCESS_NOISE = (0.7, 2.8)
 # Noise of the mean frame below this was taken off with something.
 LEAST_STEADY = 0.85
 # Errors of places widen spots a little in the mean of many; they are never narrower.
-LEAST_WIDENING, MOST_WIDENING = -0.2, 0.3
-MOST_ELONGATION = 0.15
+LEAST_WIDENING, MOST_WIDENING = -0.05, 0.12
+# Spots that are longer than this are so certainly if it is beyond that with all uncertainty.
+ELONGATED, MOST_ELONGATION = 0.1, 0.03
 # Light of a block that is not explained, as a part of all light there, and its significance.
-MOST_UNEXPLAINED, SIGNIFICANT = 0.15, 8.0
+MOST_UNEXPLAINED, SIGNIFICANT = 0.3, 8.0
 # How far a network's counts may be off at the ends of its ranges, as a factor.
 COUNT_FACTOR = 3.0
+# Less certain numbers of emitters are not compared.
+LEAST_CERTAIN = 0.5
 # Blocks that are named.
 MOST_NAMED = 3
 
@@ -102,8 +105,8 @@ def _shared(fit: Fit) -> Caution | None:
     reach = CERTAIN * fineness.uncertainty
     is_smooth = fineness.value + reach < LEAST_FINENESS
     is_sharp = fineness.value - reach > MOST_FINENESS
-    share = max(fit.shared_x, fit.shared_y, key=lambda each: abs(each.value))
-    is_shared = abs(share.value) - CERTAIN * share.uncertainty > MOST_SHARED
+    share = max(fit.shared_x, fit.shared_y, key=lambda each: each.value)
+    is_shared = share.value - CERTAIN * share.uncertainty > MOST_SHARED
     is_told = math.isfinite(fineness.uncertainty)
     if not is_told or not (
         is_smooth or is_sharp or (is_shared and _missed_share(fit) < MOST_MISSED)
@@ -190,6 +193,7 @@ def _width(fit: Fit) -> Caution | None:
 def _roundness(fit: Fit) -> Caution | None:
     longer = fit.elongation
     is_long = longer.value - CERTAIN * longer.uncertainty > MOST_ELONGATION
+    is_long &= longer.value > ELONGATED
     if not math.isfinite(longer.uncertainty) or not is_long:
         return None
     part = min(longer.value, 0.9)
@@ -234,7 +238,8 @@ def _counts(fit: Fit) -> Caution | None:
         return None
     ratio = fit.emitters / expected.value
     relative = expected.uncertainty / expected.value
-    if abs(math.log(ratio)) < math.log(COUNT_FACTOR) + CERTAIN * relative:
+    is_within = abs(math.log(ratio)) < math.log(COUNT_FACTOR) + CERTAIN * relative
+    if relative > LEAST_CERTAIN or is_within:
         return None
     measured = Estimate(ratio, ratio * relative)
     sentence = (
