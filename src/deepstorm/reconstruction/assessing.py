@@ -14,7 +14,7 @@ from deepstorm.structures import Calibration
 
 UNKNOWN = Estimate(0.0, math.inf)
 # Of fewer spots the scatter does not tell how certain their mean shape is.
-FEWEST_SPOTS = 8
+FEWEST_SPOTS = 15
 # Divisors are at least this.
 LEAST = 1e-9
 # Pixels widen a Gaussian by the variance of their own extent.

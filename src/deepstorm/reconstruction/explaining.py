@@ -24,7 +24,7 @@ LEAST_FINENESS, MOST_FINENESS = 0.92, 1.08
 # Correlation of the noise of neighbours beyond which it is called shared.
 MOST_SHARED = 0.1
 # Variances of noise that gains and zeros as measured come to, at least and at most.
-LEAST_NOISE, MOST_NOISE = 0.7, 1.45
+LEAST_NOISE, MOST_NOISE = 0.7, 1.65
 # Below this, hardly any noise is left; below that many squared counts, rounding makes more.
 MISSING_NOISE, ROUNDING_ADU2 = 0.25, 0.07
 # Near emitters, less variance than this comes of a gain that is too high.
@@ -44,7 +44,7 @@ MOST_UNEXPLAINED, SIGNIFICANT = 0.3, 8.0
 # How far a network's counts may be off at the ends of its ranges, as a factor.
 COUNT_FACTOR = 3.0
 # Less certain numbers of emitters are not compared.
-LEAST_CERTAIN = 0.5
+LEAST_CERTAIN = 0.3
 # Blocks that are named.
 MOST_NAMED = 3
 
