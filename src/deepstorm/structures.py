@@ -166,6 +166,41 @@ def recorded_warnings(cautions: Iterable[Caution]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Screening:
+    """Which pixels and frames of a movie say nothing, or are unlike the rest.
+
+    Parameters
+    ----------
+    hot, dead : ndarray of bool, shape (y, x)
+        Pixels that are bright, or that do not respond, in every frame; lines of them, too. They
+        are filled in from around them.
+    unlit : ndarray of bool, shape (y, x)
+        Parts of the field in which no emitter can be seen: beyond a field stop, cleared, covered.
+    darker : ndarray of bool, shape (y, x)
+        The darker one of two lit parts that have a sharp edge between them.
+    left_out : ndarray of bool, shape (frame,)
+        Which of the frames that were looked at tell nothing of the others.
+    most_alike : float
+        A frame is empty if a larger share of its pixels have the same extreme value.
+    noise_adu : float
+        Usual standard deviation of a pixel.
+    """
+
+    hot: BoolArray
+    dead: BoolArray
+    unlit: BoolArray
+    darker: BoolArray
+    left_out: BoolArray
+    most_alike: float
+    noise_adu: float
+
+    @property
+    def faulty(self) -> BoolArray:
+        """Pixels that are filled in, shape (y, x)."""
+        return self.hot | self.dead
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What a raw movie says of its camera, optics and emitters.
@@ -201,6 +236,8 @@ class Calibration:
         Known where the gain in counts per electron was given.
     notes : tuple of str
         What was assumed for want of a measurement, as sentences.
+    screening : Screening, optional
+        What was left out of the measurement.
     """
 
     adu_per_photon: Estimate
@@ -218,6 +255,7 @@ class Calibration:
     read_noise_photons: Estimate | None = None
     excess_noise_factor: Estimate | None = None
     notes: tuple[str, ...] = ()
+    screening: Screening | None = None
 
     @property
     def instrument(self) -> Instrument:

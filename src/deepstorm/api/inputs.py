@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.errors import InputError
+from deepstorm.errors import CutOffError, InputError
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.movies.selection import Region, SelectedMovie
@@ -28,7 +28,8 @@ def selected_movie(
     ----------
     source : path-like, ndarray of shape (frame, y, x), or Movie
     frames : slice, optional
-        Frames to use, from 0.
+        Frames to use, from 0. A movie that was cut off can be used up to its last whole frame, if
+        this ends no later.
     region : Region, optional
         Camera pixels to use.
 
@@ -37,8 +38,19 @@ def selected_movie(
     InputError
         If the movie cannot be used, or has no such part.
     """
-    with open_movie(source) as whole, SelectedMovie(whole, frames, region) as selected:
+    with _opened(source, frames) as whole, SelectedMovie(whole, frames, region) as selected:
         yield selected
+
+
+def _opened(source: MovieSource, frames: slice | None) -> Movie:
+    """Open a movie; one that was cut off only where no more than its whole frames are wanted."""
+    try:
+        return open_movie(source)
+    except CutOffError as error:
+        stop = None if frames is None else frames.stop
+        if stop is None or not 0 < stop <= error.whole_frames:
+            raise
+        return open_movie(source, growing=True)
 
 
 @contextlib.contextmanager
@@ -67,9 +79,15 @@ def opened_movie(
     with selected_movie(source, frames=frames, region=region) as movie:
         pixel_nm = pixel_size_of(movie, pixel_size_nm, known)
         if pixel_nm is None:
+            says = f"'{movie.name}' does not say how large its pixels are"
+            if movie.pixel_size_doubt:
+                says = (
+                    f"what '{movie.name}' says of the size of its pixels is not believed: "
+                    f"{movie.pixel_size_doubt}"
+                )
             raise InputError(
-                f"'{movie.name}' does not say how large its pixels are; give the size of a camera "
-                "pixel in the sample, for instance `pixel_size_nm=100` (in nm)"
+                f"{says}; give the size of a camera pixel in the sample, for instance "
+                "`pixel_size_nm=100` (in nm)"
             )
         yield movie, pixel_nm
 

@@ -166,10 +166,11 @@ def _outputs(
 ) -> Outputs:
     """Return where to write: beside the movie, and beside the image, unless told otherwise."""
     from deepstorm.api.outputs import Outputs
-    from deepstorm.files import check_named
+    from deepstorm.files import stem_of
 
     if image is None:
-        image = check_named(movie).with_name(f"{movie.stem}_deepstorm.tif")
+        place = movie.resolve() if movie.is_dir() else movie
+        image = place.with_name(f"{stem_of(movie)}_deepstorm.tif")
     beside = Outputs.beside(image, time_lapse=time_lapse)
     return replace(
         beside,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepstorm.arrays import Float32Array
+from deepstorm.arrays import Float32Array, IntArray
 from deepstorm.fit import Fit
 from deepstorm.reconstruction.assessing import assess
 from deepstorm.reconstruction.explaining import explain
@@ -49,17 +49,18 @@ def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
         image=image,
         posterior=posterior,
         pixel_size_nm=job.pixel_size_nm / job.upsampling,
-        widefield=(partial.light / partial.count).astype(np.float32),
+        widefield=(partial.light / max(partial.count - len(partial.empty), 1)).astype(np.float32),
         localizations=partial.localizations if job.localize else None,
         warnings=warnings,
         fit=fit,
         record={
             "frames": partial.count,
             "expected_emitters": emitters,
-            "hot_pixels": int(job.fitted.faulty.mask.sum()),
+            "frames_left_out": said_ranges(partial.empty),
+            "hot_pixels": int(job.fitted.cleaning.faulty.mask.sum()),
             "photons": job.fitted.kind_of_photons,
             **recorded_warnings(warnings),
-            "notes": list(findings.notes),
+            "notes": [*findings.notes, *_left_out(job, partial)],
             "fit": None if fit is None else fit.figures,
             "engine": predictor.engine.name,
         },
@@ -70,10 +71,9 @@ def _fit(job: Job, partial: Partial, emitters: float) -> Fit | None:
     """Return how well the frames are explained, where any were looked at."""
     if partial.fit is None:
         return None
-    mean, fitted = partial.light / partial.count, job.fitted
-    return assess(
-        partial.fit, fitted.calibration, mean, emitters, partial.count, fitted.faulty.mask
-    )
+    used, fitted = max(partial.count - len(partial.empty), 1), job.fitted
+    mean = partial.light / used
+    return assess(partial.fit, fitted.calibration, mean, emitters, used, fitted.cleaning.left_out)
 
 
 def _explained(job: Job, fit: Fit | None) -> list[Caution]:
@@ -83,6 +83,29 @@ def _explained(job: Job, fit: Fit | None) -> list[Caution]:
     fitted = job.fitted
     warned = [caution.code for caution in fitted.findings.warnings]
     return explain(fit, fitted.calibration, fitted.known, warned)
+
+
+def _left_out(job: Job, partial: Partial) -> list[str]:
+    """Say which frames and parts of the field were taken to say nothing."""
+    said = []
+    if len(partial.empty):
+        which = f"{len(partial.empty)} of {partial.count} frames are empty, all of one value"
+        said.append(f"{which}: {said_ranges(partial.empty)}. They were left out.")
+    unlit = job.fitted.cleaning.unlit
+    if unlit is not None:
+        said.append(
+            f"{100 * unlit.mean():.2g} % of the field gets no light: no emitters were sought "
+            "there. Choose the rest with `region` to work on it alone."
+        )
+    return said
+
+
+def said_ranges(numbers: IntArray) -> str:
+    """Write ascending numbers as people do: ``31, 40-59``."""
+    if not len(numbers):
+        return ""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def window_image(predictor: Predictor, sums: MovieSums) -> Float32Array:

@@ -7,14 +7,16 @@ from typing import Literal
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, Float32Array, IntArray
+from deepstorm.arrays import Float32Array, IntArray
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.calibration.faults import HotPixels
+from deepstorm.calibration.cleaning import Cleaning
 from deepstorm.calibration.inspection import inspect_frames
+from deepstorm.calibration.sampling import FrameSample
 from deepstorm.models.card import NetworkCard
-from deepstorm.models.scaling import FittedScaling
-from deepstorm.reconstruction.emitters.photometry import measure_light
+from deepstorm.models.scaling import Scaling
+from deepstorm.reconstruction.emitters.photometry import Light, measure_light
 from deepstorm.reconstruction.goodness import FitSums
+from deepstorm.reconstruction.leveling import Leveling
 from deepstorm.reconstruction.residuals import Explained, residual_sums
 from deepstorm.reconstruction.suitability import Findings, judge
 from deepstorm.structures import Calibration, Instrument, Localizations
@@ -29,16 +31,16 @@ class FittedMovie:
     known : KnownValues
         What was given.
     calibration : Calibration
-    faulty : HotPixels
-        Hot and dead pixels.
-    scaling : FittedScaling
+    cleaning : Cleaning
+        What is done to frames before they are scaled.
+    scaling : Leveling
     findings : Findings
     """
 
     known: KnownValues
     calibration: Calibration
-    faulty: HotPixels
-    scaling: FittedScaling
+    cleaning: Cleaning
+    scaling: Leveling
     findings: Findings
 
     @property
@@ -56,10 +58,11 @@ class FittedMovie:
         Parameters
         ----------
         found : Localizations
+            Of those frames alone.
         frames : ndarray of float32, shape (frame, y, x)
             Counts.
         numbers : ndarray of int, shape (frame,)
-            Which frames of the movie they are, in ascending order.
+            Index of each frame in the movie, ascending.
         pixel_size_nm : float
             Size of a camera pixel.
         """
@@ -70,11 +73,11 @@ class FittedMovie:
     def checked(self, explained: Explained) -> FitSums:
         """Return how well some of the frames of a block are explained."""
         sigma_px = self.calibration.sigma_px.value
-        return residual_sums(explained.checked(), sigma_px, self.faulty.mask)
+        return residual_sums(explained.checked(), sigma_px, self.cleaning.left_out)
 
 
 def fit_movie(
-    sample: AnyArray,
+    sample: FrameSample,
     calibration: Calibration,
     known: KnownValues,
     card: NetworkCard,
@@ -84,7 +87,7 @@ def fit_movie(
 
     Parameters
     ----------
-    sample : ndarray, shape (frame, y, x)
+    sample : FrameSample
         Frames spread over the movie.
     calibration : Calibration
         Of these frames.
@@ -94,13 +97,29 @@ def fit_movie(
     upsampling : int
         Pixels of the image per camera pixel.
     """
-    faulty = HotPixels(calibration.hot_pixels | calibration.dead_pixels)
+    cleaning = Cleaning.of(calibration)
+    cleaned = cleaning.clean(sample.frames)
+    movie = inspect_frames(sample.frames, calibration, upsampling, sample.numbers)
     return FittedMovie(
         known=known,
         calibration=calibration,
-        faulty=faulty,
-        scaling=card.scaling.fit(faulty.repair(sample), calibration.instrument),
-        findings=judge(card.name, card.validity, inspect_frames(sample, calibration, upsampling)),
+        cleaning=cleaning,
+        scaling=_leveling(cleaned, card.scaling, calibration),
+        findings=judge(card.name, card.validity, movie),
+    )
+
+
+def _leveling(cleaned: Float32Array, scaling: Scaling, calibration: Calibration) -> Leveling:
+    """Fit a scaling to the frames and the part of the field that say most of the movie."""
+    screening = calibration.screening
+    if screening is None:
+        nowhere = np.zeros(cleaned.shape[1:], bool)
+        return Leveling.of(scaling.fit(cleaned, calibration.instrument), nowhere, nowhere)
+    sound = cleaned[~screening.left_out]
+    main = ~screening.darker & ~screening.unlit
+    within = sound if main.all() else sound[:, main][:, None]
+    return Leveling.of(
+        scaling.fit(within, calibration.instrument), screening.darker, screening.unlit
     )
 
 
@@ -146,8 +165,11 @@ def _with_light(
         for position, limit in zip((found.x_nm, found.y_nm), beyond, strict=True)
     )
     photons = (frames - np.float32(instrument.zero_adu)) / np.float32(instrument.adu_per_photon)
-    frame = np.searchsorted(numbers, found.frame)
-    light = measure_light(photons, frame, x_px, y_px, instrument.sigma_px, found.confidence)
+    within = np.searchsorted(numbers, found.frame)
+    if len(frames):
+        light = measure_light(photons, within, x_px, y_px, instrument.sigma_px, found.confidence)
+    else:  # all frames of a block may be empty
+        light = Light(np.empty(0), np.empty(0), np.zeros(frames.shape[1:]), photons)
     lit = replace(
         found,
         photons=light.photons,
@@ -159,7 +181,7 @@ def _with_light(
         photons=photons,
         expected=light.expected,
         background=light.background_image,
-        frame=frame,
+        frame=within,
         x_px=x_px,
         y_px=y_px,
         emitter_photons=light.photons,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from deepstorm.calibration.assumption import NO_NOISE
+from deepstorm.calibration.dense_start import CROWDED
 from deepstorm.calibration.inspection import Conditions
 from deepstorm.estimates import figure as _figure
 from deepstorm.estimates import said as _said
@@ -23,8 +25,6 @@ MOST_EXCESS_NOISE = 2.0
 # Drift below this part of an image pixel is not to be seen.
 LEAST_DRIFT_IMAGE_PX = 0.5
 FAULTY_SHARE, FEW_FAULTY = 0.002, 5
-# So many emitters in the area of one spot, 4 pi sigma², are not to be told apart in a frame.
-CROWDED = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,37 @@ def _light_said(effective: Estimate, excess: Estimate | None) -> str:
 def _faults(movie: Conditions) -> list[Caution]:
     """Return warnings of what has nothing to do with a network."""
     emitters = _blank(movie) if movie.has_no_emitters else _drift(movie)
-    return [*emitters, *_faulty_pixels(movie.calibration), *_saturation(movie)]
+    return [
+        *emitters,
+        *_dense_start(movie),
+        *_noise_free(movie.calibration),
+        *_faulty_pixels(movie.calibration),
+        *_saturation(movie),
+    ]
+
+
+def _dense_start(movie: Conditions) -> list[Caution]:
+    start = movie.dense_start
+    if start is None:
+        return []
+    sentence = (
+        f"The first {start.frames} frames are far brighter than the later ones: if their light is "
+        f"that of emitters, {_said(start.per_spot)} of them share the area of one spot at first, "
+        f"and more than {CROWDED:g} cannot be told apart. Leave these frames out: "
+        f"--frames {start.frames}:."
+    )
+    return [Caution("dense-start", sentence, start.per_spot)]
+
+
+def _noise_free(calibration: Calibration) -> list[Caution]:
+    if NO_NOISE not in calibration.notes:
+        return []
+    sentence = (
+        "The frames have hardly more noise than rounding makes, and every camera has more: the "
+        "movie was computed, denoised, or scaled down to few counts. Photons, uncertainties and "
+        "the number of emitters are guesses. Give the movie as the camera wrote it."
+    )
+    return [Caution("noise-missing", sentence)]
 
 
 def _blank(movie: Conditions) -> list[Caution]:
