@@ -187,3 +187,9 @@ def test_no_frames() -> None:
     assert nothing["over"].shape == (len(STATISTICS), 2, 2)
     assert FitSums.zeros((20, 30)).ratio("all").uncertainty == np.inf
     assert np.isnan(FitSums.zeros((20, 30)).of_blocks("away")).all()
+
+
+def test_one_block_alone_tells_no_uncertainty() -> None:
+    one = residual_sums(explained(frames=1, shape=(12, 12), emitters=1), SIGMA_PX)
+    assert one.ratio("all").value > 0
+    assert one.ratio("all").uncertainty == np.inf

@@ -65,7 +65,8 @@ def explain(
         What was given to it.
     warned : collection of str
         Codes of what is known to be wrong already. If nothing blinks, nothing is said of emitters;
-        if their density or brightness is out of range, nothing of their number.
+        if their density or brightness is out of range, nothing of their number; and nothing
+        is said twice.
     """
     noise = _noise(fit, calibration, known)
     found = [noise, _taken_off(fit)]
@@ -74,7 +75,7 @@ def explain(
         found += [_width(fit), _roundness(fit), _unexplained(fit)]
         if not any(code.startswith(("density", "emitters")) for code in warned):
             found.append(_counts(fit))
-    return [caution for caution in found if caution is not None]
+    return [each for each in found if each is not None and each.code not in warned]
 
 
 def _noise(fit: Fit, calibration: Calibration, known: KnownValues) -> Caution | None:

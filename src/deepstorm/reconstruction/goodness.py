@@ -17,6 +17,8 @@ from deepstorm.structures import Estimate
 
 # Side of the blocks of the field for which sums are kept.
 BLOCK_PX = 16
+# Of fewer blocks of frames the scatter does not tell an uncertainty.
+FEWEST_BLOCKS = 3.0
 # Distances (down, right) of pixels whose residuals are multiplied, by the name of the statistic.
 LAGS = {"x1": (0, 1), "y1": (1, 0), "down": (1, 1), "up": (-1, 1), "x2": (0, 2), "y2": (2, 0)}
 # Residuals are divided by the standard deviation of the noise that is expected of a pixel.
@@ -123,6 +125,10 @@ class FitSums:
         ratio = over / under
         square, mixed, weight = self.squares[:, at]
         spread = max(square - 2 * ratio * mixed + ratio**2 * weight, 0.0)
+        blocks = under**2 / weight  # as many as weigh as much; of one alone nothing is told
+        if blocks < FEWEST_BLOCKS:
+            return Estimate(ratio, float("inf"))
+        spread *= blocks / (blocks - 1)
         return Estimate(ratio, float(np.sqrt(spread)) / under)
 
     def of_blocks(self, name: str) -> Float64Array:
