@@ -262,7 +262,7 @@ def test_a_damaged_file_never_passes_for_a_part(
 def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("part") / "part.npz"
     partial = Partial("job", np.arange(12.0).reshape(3, 4))
-    partial.extend((0, 3), np.ones((3, 4)), None, FitSums.zeros((3, 4)))
+    partial.extend((0, 3), np.ones((3, 4)), None, fit=FitSums.zeros((3, 4)))
     partial.save(path)
     return path.read_bytes()
 
