@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,8 @@ from deepstorm.estimates import Estimate
 from deepstorm.fit import Fit
 from deepstorm.reconstruction.explaining import explain
 from deepstorm.simulation.camera import EmccdCamera, ScmosCamera
-from deepstorm.simulation.psf import GaussianPsf, integrated_gaussian
 from deepstorm.simulation.scenes import UniformScene
 from deepstorm.simulation.simulator import Background
-from deepstorm.structures import Localizations
 
 Frames = npt.NDArray[Any]
 CODES = {
@@ -38,46 +36,17 @@ CODES = {
 }
 
 
-class AstigmaticPsf(GaussianPsf):
-    """Spots 1.5 times as long along x as along y."""
-
-    kind: Literal["gaussian"] = "gaussian"
-
-    def image(
-        self, emitters: Localizations, pixel_size_nm: float, shape: tuple[int, int, int]
-    ) -> Float64Array:
-        """Image emitters, each as the product of its profiles along y and x."""
-        columns, light = emitters.columns(), np.zeros(shape)
-        first = np.zeros(len(emitters), np.int64)
-        along_y, along_x = (
-            integrated_gaussian(
-                columns[place] / pixel_size_nm,
-                factor * columns["sigma_nm"] / pixel_size_nm,
-                first,
-                side,
-            )
-            for place, factor, side in (
-                ("y_nm", 1.5**-0.5, shape[1]),
-                ("x_nm", 1.5**0.5, shape[2]),
-            )
-        )
-        spots = columns["photons"][:, None, None] * along_y[:, :, None] * along_x[:, None, :]
-        np.add.at(light, emitters.frame, spots)
-        return light
-
-
 @cache
-def movie(*, density: float = 1.0, astigmatic: bool = False, emccd: bool = False) -> Frames:
-    psf = AstigmaticPsf() if astigmatic else GaussianPsf()
+def movie(*, emccd: bool = False) -> Frames:
     settings = deepstorm.SimulationSettings(
         frames=60,
         height_px=48,
         width_px=48,
         scene=UniformScene(),
-        density_per_um2=density,
+        density_per_um2=1,
         camera=EmccdCamera() if emccd else ScmosCamera(),
         background=Background(mean_photons=20),
-    ).model_copy(update={"psf": psf})
+    )
     return deepstorm.simulate(settings, seed=6).frames
 
 
@@ -115,10 +84,6 @@ def test_an_enlarged_movie_is_told() -> None:
 def test_a_wrong_gain_is_told(factor: float) -> None:
     zero, slope = ScmosCamera().noise_line()
     assert codes(movie(), adu_per_photon=factor * slope, zero_adu=zero) == {"noise-off"}
-
-
-def test_astigmatic_spots_are_told() -> None:
-    assert "spots-not-round" in codes(movie(density=0.2, astigmatic=True))
 
 
 def test_a_wrong_width_is_told() -> None:
