@@ -110,7 +110,7 @@ def calibrate(
     """
     wanted = outputs or CalibrationOutputs()
     with wanted.reserved(overwrite=overwrite, inputs=[movie]) as files:
-        with selected_movie(movie, frames=frames, region=region) as selected:
+        with selected_movie(movie, frames=frames, region=region, known=known) as selected:
             pixel_nm = pixel_size_of(selected, pixel_size_nm, known)
             given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
             examination = _with_notes(_examine(selected, given), selected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from deepstorm.api.evened_movie import EvenedMovie
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import CutOffError, InputError
@@ -20,7 +21,11 @@ CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
 
 @contextlib.contextmanager
 def selected_movie(
-    source: MovieSource, *, frames: slice | None = None, region: Region | None = None
+    source: MovieSource,
+    *,
+    frames: slice | None = None,
+    region: Region | None = None,
+    known: KnownValues | None = None,
 ) -> Iterator[SelectedMovie]:
     """Open a movie and select a part of it; close it at the end.
 
@@ -32,14 +37,19 @@ def selected_movie(
         this ends no later.
     region : Region, optional
         Camera pixels to use.
+    known : KnownValues, optional
+        Its camera maps, of the whole field, are applied.
 
     Raises
     ------
     InputError
-        If the movie cannot be used, or has no such part.
+        If the movie cannot be used, or has no such part, or the maps are of another field.
     """
-    with _opened(source, frames) as whole, SelectedMovie(whole, frames, region) as selected:
-        yield selected
+    maps = None if known is None else known.maps
+    with _opened(source, frames) as whole:
+        even = whole if maps is None else EvenedMovie(whole, maps)
+        with SelectedMovie(even, frames, region) as selected:
+            yield selected
 
 
 def _opened(source: MovieSource, frames: slice | None) -> Movie:
@@ -76,7 +86,7 @@ def opened_movie(
     InputError
         As :func:`selected_movie`, and if the size of a pixel is unknown or not credible.
     """
-    with selected_movie(source, frames=frames, region=region) as movie:
+    with selected_movie(source, frames=frames, region=region, known=known) as movie:
         pixel_nm = pixel_size_of(movie, pixel_size_nm, known)
         if pixel_nm is None:
             says = f"'{movie.name}' does not say how large its pixels are"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepstorm.cli.options import AsJson
+from deepstorm.cli.options import AsJson, selection
 from deepstorm.cli.terminal import print_json, print_table, warn
 from deepstorm.cli.wording import in_options, options_by_argument
 
@@ -70,7 +70,6 @@ def evaluate(
     from deepstorm.api.evaluate import evaluate as run
     from deepstorm.api.evaluate import parse_line
     from deepstorm.cli.app import app
-    from deepstorm.io.movies.selection import Region, parse_frames
 
     evaluation = run(
         result,
@@ -80,8 +79,7 @@ def evaluate(
         radius_nm=radius_nm,
         line=parse_line(line) if line is not None else None,
         other_half=other_half,
-        frames=parse_frames(frames) if frames is not None else None,
-        region=Region.parse(region) if region is not None else None,
+        **selection(frames, region),
         first_frame=first_frame,
         truth_first_frame=truth_first_frame,
     )
