@@ -70,6 +70,11 @@ class Cleaning:
         silent |= ndimage.binary_dilation(wide if self.unlit is None else wide | self.unlit)
         return silent if silent.any() else None
 
+    @property
+    def left_out(self) -> BoolArray:
+        """Pixels whose counts are not the camera's, or tell nothing of emitters, shape (y, x)."""
+        return self.faulty.mask if self.silent is None else self.faulty.mask | self.silent
+
     def clean(self, frames: AnyArray) -> Float32Array:
         """Return frames in which faults are filled in; those given are left as they are.
 
