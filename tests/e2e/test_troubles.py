@@ -20,7 +20,10 @@ SEED = 6
 # count, or what is calibrated, beside it.
 WORSE, MISCOUNTED, MISMEASURED = 0.05, 0.15, 0.3
 # What may be said of a movie that cannot be used.
-NOT_RAW = {"noise-shared", "noise-off", "noise-missing"}
+NOT_RAW = {
+    *("noise-shared", "noise-off", "noise-missing"),
+    *("noise-repeated", "background-taken-off"),
+}
 TOO_DENSE_AT_FIRST = {"density-high", "crowded", "counts-disagree", "dense-start"}
 # Seeds by trouble: other seeds, other variants.
 MASKED = {"field_stop": [1], "splitter_gap": [3], "cleared": [4]}

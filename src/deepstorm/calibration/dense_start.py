@@ -13,6 +13,8 @@ from deepstorm.structures import Calibration, Estimate
 
 # So many emitters in the area of one spot, 4 pi sigma², are not to be told apart in a frame.
 CROWDED = 3.0
+# Where that many are on at the start alone, it is worth leaving out.
+CROWDED_START = 2.0
 # The start has this many times the light of the second half of a movie, above the dark.
 BRIGHTER = 2.0
 # Sample frames that say how much light there is at a time, and those that a start needs.
@@ -68,8 +70,12 @@ def find_dense_start(
     usual = calibration.density_per_px.value
     spot_px = 4 * math.pi * calibration.sigma_px.value**2
     per_spot = spot_px * (usual + added / brightness.value)
-    if light[0] < BRIGHTER * settled or per_spot[0] <= CROWDED or per_spot[-1] > CROWDED:
+    if (
+        light[0] < BRIGHTER * settled
+        or per_spot[0] <= CROWDED_START
+        or per_spot[-1] > CROWDED_START
+    ):
         return None
-    first = int(np.flatnonzero(per_spot <= CROWDED)[0])
+    first = int(np.flatnonzero(per_spot <= CROWDED_START)[0])
     error = per_spot[0] * brightness.uncertainty / brightness.value
     return DenseStart(int(numbers[first]), Estimate(float(per_spot[0]), float(error)))

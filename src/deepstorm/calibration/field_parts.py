@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from deepstorm.arrays import AnyArray, BoolArray, Float64Array
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
+from deepstorm.structures import Estimate
 
 # Fewer frames do not tell a pixel that is stuck from one that has had no photon yet.
 FEWEST_FRAMES = 8
@@ -29,8 +30,11 @@ SMOOTHING_PX = 5
 MOST_STUCK = 0.9
 # Light spreads so far from a bright part into a dark one.
 FROM_EDGE_PX = 3
-# Pixels side by side change together by more than so many standard deviations where there is light.
-TOGETHER = 4.0
+# and a part without its edge is at least this much of it.
+LEAST_INNER = 0.2
+# Pixels side by side change together by more than so many standard deviations where emitters are,
+# and by more than this part of what they do elsewhere.
+TOGETHER, BLINKS = 4.0, 0.02
 
 
 def find_stuck(frames: AnyArray) -> BoolArray:
@@ -98,30 +102,48 @@ def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
     return dark if is_part and is_wide else nowhere
 
 
-def is_unlit(frames: AnyArray, part: BoolArray) -> bool:
-    """Tell whether nothing blinks in a part of the field: pixels there do not change together.
+def is_unlit(frames: AnyArray, part: BoolArray, rest: BoolArray) -> bool:
+    """Tell whether hardly anything blinks in a part of the field, going by the rest.
+
+    Where emitters blink, neighbouring pixels change together.
 
     Parameters
     ----------
     frames : ndarray, shape (frame, y, x)
         Sample frames.
-    part : ndarray of bool, shape (y, x)
+    part, rest : ndarray of bool, shape (y, x)
     """
-    inner = ndimage.binary_erosion(part, iterations=FROM_EDGE_PX, border_value=1)
-    if len(frames) < FEWEST_FRAMES or not inner.any():
+    if len(frames) < FEWEST_FRAMES:
         return False
     changes = np.asarray(frames, np.float32) - frames.mean(axis=0, dtype=np.float32)
-    changes /= np.maximum(changes.std(axis=0), np.float32(1e-6))
-    together = []
-    for axis in (0, 1):
-        first, other = ([slice(None), slice(None)] for _ in range(2))
-        first[axis], other[axis] = slice(None, -1), slice(1, None)
-        pairs = inner[tuple(first)] & inner[tuple(other)]
-        product = (changes[:, *first] * changes[:, *other])[:, pairs]
-        if not product.size:
-            return False
-        together.append(float(product.mean()) * np.sqrt(product.size))
-    return bool(min(together) < TOGETHER)
+    inside, outside = (_inner(each) for each in (part, rest))
+    together = [_together(changes, inside, axis) for axis in (0, 1)]
+    usual = [_together(changes, outside, axis) for axis in (0, 1)]
+    return all(
+        here.value < max(BLINKS * there.value, TOGETHER * here.uncertainty)
+        for here, there in zip(together, usual, strict=True)
+    )
+
+
+def _inner(part: BoolArray) -> BoolArray:
+    """Return a part without its edge, if there is more to it."""
+    for width_px in range(FROM_EDGE_PX, 0, -1):
+        inner: BoolArray = ndimage.binary_erosion(part, iterations=width_px, border_value=1)
+        if inner.sum() > LEAST_INNER * part.sum():
+            return inner
+    return part
+
+
+def _together(changes: Float32Array, part: BoolArray, axis: int) -> Estimate:
+    """Return how much neighbours along an axis of the field change together."""
+    first, other = [slice(None)] * 2, [slice(None)] * 2
+    first[axis], other[axis] = slice(None, -1), slice(1, None)
+    pairs = part[tuple(first)] & part[tuple(other)]
+    if not pairs.any():
+        return Estimate(0.0, 0.0)
+    product = changes[:, *first][:, pairs] * changes[:, *other][:, pairs]
+    error = float(product.std()) / np.sqrt(product.size)
+    return Estimate(float(product.mean()), float(error))
 
 
 def _quiet_level(frames: AnyArray, stuck: BoolArray) -> tuple[Float64Array, float]:

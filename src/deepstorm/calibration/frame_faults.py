@@ -20,6 +20,9 @@ OTHER_LIGHT, OTHER_SPREAD = 10.0, 6.0
 # The light of a movie changes if its slow course has this many of a pixel's standard deviations
 # between its ends, and this many of the course's own.
 LEAST_CHANGE, CERTAIN_CHANGE = 0.25, 6.0
+# The start of a movie is brighter if its mean is so by this many of a pixel's standard deviations;
+# no more than this part of the frames is its start.
+LEAST_EXCESS, LONGEST_START = 0.5, 0.34
 # Over so many frames of a sample the course is smoothed.
 COURSE_FRAMES = 9
 
@@ -78,6 +81,28 @@ def of_other_light(frames: AnyArray) -> BoolArray:
     limit = max(OTHER_LIGHT * noise_of(frames), OTHER_SPREAD * spread)
     other: BoolArray = np.abs(medians - usual) > limit
     return other if other.mean() <= 0.5 else np.zeros_like(other)
+
+
+def of_the_start(frames: AnyArray) -> BoolArray:
+    """Return which of the first sample frames have more light than the movie settles to.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Sample frames in the order of time.
+
+    Returns
+    -------
+    ndarray of bool, shape (frame,)
+        None of them where so many have that nothing says to what the movie settles.
+    """
+    light = frames.mean(axis=(1, 2), dtype=np.float64)
+    late = light[len(light) // 2 :]
+    settled = float(np.median(late))
+    spread = float(np.median(np.abs(late - settled))) / 0.6745
+    limit = max(LEAST_EXCESS * noise_of(frames), CERTAIN_CHANGE * spread)
+    is_brighter: BoolArray = np.logical_and.accumulate(light - settled > limit)
+    return is_brighter if is_brighter.mean() < LONGEST_START else np.zeros_like(is_brighter)
 
 
 def steadied(frames: AnyArray) -> AnyArray:

@@ -14,6 +14,7 @@ from deepstorm.calibration.calibrate import SMALLEST_FIELD_PX
 from deepstorm.calibration.dense_start import DenseStart, find_dense_start
 from deepstorm.calibration.faults import FEW_FRAMES
 from deepstorm.calibration.frame_faults import EmptyFrames
+from deepstorm.calibration.repeated_noise import noise_shared_with_next
 from deepstorm.calibration.screening import sound_field, sound_frames
 from deepstorm.structures import Calibration, Estimate
 
@@ -65,6 +66,8 @@ class Conditions:
         Pixels of the image per camera pixel.
     dense_start : DenseStart, optional
         First frames in which emitters cannot be told apart.
+    shared_with_next : Estimate, optional
+        Correlation of the noise of a frame and of the next one.
     """
 
     calibration: Calibration
@@ -74,6 +77,7 @@ class Conditions:
     highest_adu: float
     upsampling: int
     dense_start: DenseStart | None = None
+    shared_with_next: Estimate | None = None
 
 
 def inspect_frames(
@@ -81,6 +85,7 @@ def inspect_frames(
     calibration: Calibration,
     upsampling: int,
     frame_numbers: IntArray | None = None,
+    pairs: AnyArray | None = None,
 ) -> Conditions:
     """Return what is known of a movie.
 
@@ -93,6 +98,8 @@ def inspect_frames(
         Pixels of the image per camera pixel.
     frame_numbers : ndarray of int, shape (frame,), optional
         Where in the movie the frames are from; consecutive ones where absent.
+    pairs : ndarray, shape (pair, 2, y, x), optional
+        Frames, and those that follow them.
     """
     numbers = np.arange(len(frames)) if frame_numbers is None else frame_numbers
     faulty = calibration.hot_pixels | calibration.dead_pixels
@@ -110,6 +117,9 @@ def inspect_frames(
         saturated_share=saturated_share(seen, faulty),
         highest_adu=float(seen[:, ~faulty].max(initial=0)),
         upsampling=upsampling,
+        shared_with_next=None
+        if pairs is None
+        else noise_shared_with_next(pairs, seen.mean(axis=0, dtype=np.float64)),
         dense_start=find_dense_start(frames[~is_empty], numbers[~is_empty], ~faulty, calibration),
     )
 

@@ -13,6 +13,8 @@ from deepstorm.calibration.faults import FEW_FRAMES
 # A sample has about this many pixels, and no more frames than that.
 SAMPLE_VALUES = 2**24
 SAMPLE_FRAMES = 200
+# Frames that are looked at together with the next one.
+PAIRS = 6
 
 
 class Frames(Protocol):
@@ -36,10 +38,13 @@ class FrameSample:
         Which frames, from 0.
     frames : ndarray, shape (n, y, x)
         As the camera gave them.
+    pairs : ndarray, shape (pair, 2, y, x)
+        Some frames, and those that follow them.
     """
 
     numbers: Int64Array
     frames: AnyArray
+    pairs: AnyArray
 
 
 def sample_frames(movie: Frames, among: int | None = None) -> FrameSample:
@@ -57,4 +62,9 @@ def sample_frames(movie: Frames, among: int | None = None) -> FrameSample:
     count = min(there, SAMPLE_FRAMES, max(SAMPLE_VALUES // (height * width), FEW_FRAMES))
     numbers = np.linspace(0, there - 1, count).round().astype(np.int64)
     read = [movie.read(int(number), int(number) + 1) for number in numbers]
-    return FrameSample(numbers, np.concatenate(read))
+    starts = np.unique(np.linspace(0, max(there - 2, 0), min(PAIRS, there)).astype(np.int64))
+    pairs = [movie.read(int(start), int(start) + 2) for start in starts if start + 1 < there]
+    none = np.empty((0, 2, height, width))
+    return FrameSample(
+        numbers, np.concatenate(read), np.stack(pairs) if pairs else none.astype(read[0].dtype)
+    )

@@ -13,7 +13,13 @@ from deepstorm.calibration.field_parts import (
     is_unlit,
     largest_rectangle,
 )
-from deepstorm.calibration.frame_faults import EmptyFrames, noise_of, of_other_light, steadied
+from deepstorm.calibration.frame_faults import (
+    EmptyFrames,
+    noise_of,
+    of_other_light,
+    of_the_start,
+    steadied,
+)
 from deepstorm.calibration.line_faults import find_faulty_lines
 from deepstorm.calibration.sharp_faults import find_sharp_faults
 from deepstorm.calibration.spikes import without_spikes
@@ -39,7 +45,7 @@ def screen(frames: AnyArray) -> Screening:
         left_out[:] = False
     good = frames[~left_out]
     if len(good) >= FEWEST_FRAMES:
-        left_out[~left_out] = of_other_light(good)
+        left_out[~left_out] = of_other_light(good) | of_the_start(good)
         good = frames[~left_out]
     hot = find_hot_pixels(good).mask
     stuck = find_stuck(good)
@@ -48,7 +54,9 @@ def screen(frames: AnyArray) -> Screening:
     sharp = (find_sharp_faults(good, stuck | darker) | lines) & ~darker
     dead = (find_dead_pixels(good) | stuck | sharp) & ~hot
     beyond_repair = _beyond_repair(dead | hot)
-    unlit = beyond_repair | (darker if darker.any() and is_unlit(good, darker) else False)
+    unlit = beyond_repair | (
+        darker if darker.any() and is_unlit(good, darker, ~darker & ~stuck) else False
+    )
     return Screening(
         hot=hot & ~unlit,
         dead=dead & ~unlit,

@@ -99,7 +99,7 @@ def fit_movie(
     """
     cleaning = Cleaning.of(calibration)
     cleaned = cleaning.clean(sample.frames)
-    movie = inspect_frames(sample.frames, calibration, upsampling, sample.numbers)
+    movie = inspect_frames(sample.frames, calibration, upsampling, sample.numbers, sample.pairs)
     return FittedMovie(
         known=known,
         calibration=calibration,
@@ -114,13 +114,12 @@ def _leveling(cleaned: Float32Array, scaling: Scaling, calibration: Calibration)
     screening = calibration.screening
     if screening is None:
         nowhere = np.zeros(cleaned.shape[1:], bool)
-        return Leveling.of(scaling.fit(cleaned, calibration.instrument), nowhere, nowhere)
+        return Leveling.of(scaling.fit(cleaned, calibration.instrument), cleaned, nowhere, nowhere)
     sound = cleaned[~screening.left_out]
     main = ~screening.darker & ~screening.unlit
     within = sound if main.all() else sound[:, main][:, None]
-    return Leveling.of(
-        scaling.fit(within, calibration.instrument), screening.darker, screening.unlit
-    )
+    fitted = scaling.fit(within, calibration.instrument)
+    return Leveling.of(fitted, sound, screening.darker, screening.unlit)
 
 
 def in_detected_photons(

@@ -22,6 +22,8 @@ CERTAIN = 2.0
 TOLERANCE = 1.1
 # An EMCCD has at most this many detected photons per effective one, and no camera has fewer than 1.
 MOST_EXCESS_NOISE = 2.0
+# Cameras whose frames share more of their noise are not known.
+SHARED_WITH_NEXT = 0.1
 # Drift below this part of an image pixel is not to be seen.
 LEAST_DRIFT_IMAGE_PX = 0.5
 FAULTY_SHARE, FEW_FAULTY = 0.002, 5
@@ -234,6 +236,7 @@ def _faults(movie: Conditions) -> list[Caution]:
         *emitters,
         *_dense_start(movie),
         *_noise_free(movie.calibration),
+        *_repeated_noise(movie),
         *_faulty_pixels(movie.calibration),
         *_saturation(movie),
     ]
@@ -246,10 +249,23 @@ def _dense_start(movie: Conditions) -> list[Caution]:
     sentence = (
         f"The first {start.frames} frames are far brighter than the later ones: if their light is "
         f"that of emitters, {_said(start.per_spot)} of them share the area of one spot at first, "
-        f"and more than {CROWDED:g} cannot be told apart. Leave these frames out: "
+        "and so many can hardly be told apart. Leave these frames out: "
         f"--frames {start.frames}:."
     )
     return [Caution("dense-start", sentence, start.per_spot)]
+
+
+def _repeated_noise(movie: Conditions) -> list[Caution]:
+    shared = movie.shared_with_next
+    if shared is None or not shared.value - CERTAIN * shared.uncertainty > SHARED_WITH_NEXT:
+        return []
+    sentence = (
+        f"The noise of a frame correlates by {_said(shared)} with that of the next one, in a "
+        "camera's frames by less than 0.02. The movie was averaged, filtered or interpolated over "
+        "time, or has frames twice: an emitter is drawn in several frames, and photons and "
+        "uncertainties are wrong. Give the movie as the camera wrote it."
+    )
+    return [Caution("noise-repeated", sentence, shared)]
 
 
 def _noise_free(calibration: Calibration) -> list[Caution]:
