@@ -58,11 +58,10 @@ class Original:
         predicted.sum(axis=0)
         return {"seconds": time.perf_counter() - began}
 
-    def save(self, count: int, to: str) -> dict[str, Any]:
+    def save(self, count: int, to: str) -> None:
         """Write the first frames' predictions, (frame, y, x)."""
         predicted = self._model.predict(self._stock[:count], batch_size=1, verbose=0)
         np.save(to, np.maximum(predicted[..., 0], 0))
-        return {}
 
 
 if __name__ == "__main__":

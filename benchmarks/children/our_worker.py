@@ -7,22 +7,18 @@ the memory of other runtimes is their own.
 import importlib
 import importlib.util
 import time
-from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from workers import serve
 
 import deepstorm
-from deepstorm.calibration.assumption import KnownValues
-from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.io.movies.opening import open_movie
 from deepstorm.models.devices import may_have_gpu
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import open_network
 from deepstorm.reconstruction.engines.choice import choose_engine, installed_engines
-from deepstorm.reconstruction.engines.protocol import Engine
-from deepstorm.reconstruction.refining import refine
+from deepstorm.reconstruction.engines.protocol import Engine, Prediction
 from deepstorm.reconstruction.streaming import VALUES_PER_BLOCK
 from deepstorm.simulation.camera import EmccdCamera
 from deepstorm.structures import Instrument
@@ -77,15 +73,13 @@ class Measured:
         The engine is one of :func:`runtimes`, or ``unfolded``: the paper's network as it is written
         there, in PyTorch, one frame at a time.
         """
-        file = open_network(network)
-        self._card, counts = file.card, np.load(frames)
-        instrument = Instrument(*EmccdCamera().noise_line(), SIGMA_PX)
-        self._stock = self._card.scaling.fit(counts, instrument).apply(counts)
-        as_written = engine == "unfolded"
-        self._engine = None if as_written else build_engine(file, engine, precision, device)
-        self._run = _as_written(file, device) if as_written else _outputs(self._engine)
-        height, width = counts.shape[1:]
-        factor = self._card.network.upsampling
+        self._network, counts = open_network(network), np.load(frames)
+        card, instrument = self._network.card, Instrument(*EmccdCamera().noise_line(), SIGMA_PX)
+        self._stock = card.scaling.fit(counts, instrument).apply(counts)
+        as_written, told = engine == "unfolded", (self._network, engine, precision, device)
+        self._engine = None if as_written else build_engine(*told)
+        self._run = self._engine or _as_written(self._network, device)
+        (height, width), factor = counts.shape[1:], card.network.upsampling
         self._shape = (height * factor, width * factor)
         self._block = max(VALUES_PER_BLOCK // (self._shape[0] * self._shape[1]), 1)
         whole = max(PIXELS_PER_BATCH // (height * width), 1)
@@ -97,44 +91,24 @@ class Measured:
         image = np.zeros(self._shape)
         for start in range(0, count, self._block):
             chosen = range(start, min(start + self._block, count))
-            _, rendered = self._run(np.take(self._stock, chosen, axis=0, mode="wrap"))
-            image += rendered.sum(axis=0, dtype=np.float64)
+            prediction = self._run(np.take(self._stock, chosen, axis=0, mode="wrap"))
+            image += prediction.image.sum(axis=0, dtype=np.float64)
         return {"seconds": time.perf_counter() - began}
 
-    def save(self, count: int, to: str) -> Answer:
+    def save(self, count: int, to: str) -> None:
         """Write the first frames' predictions in the paper's units, (frame, y, x)."""
         from deepstorm.models.deepstorm import SPIKE_HEIGHT
 
-        expected, _ = self._run(self._stock[:count])
-        np.save(to, expected * np.float32(SPIKE_HEIGHT))
-        return {}
+        np.save(to, self._run(self._stock[:count]).expected * np.float32(SPIKE_HEIGHT))
 
     def nmse(self, movie: str, truth: str, pixel_nm: float) -> Answer:
         """Score the image of a movie of the frames' size, told nothing but its pixel size."""
-        with open_movie(movie) as opened:
-            counts = opened.read(0, opened.shape[0])
-        calibration = calibrate_frames(counts, known=KnownValues(pixel_size_nm=pixel_nm))
-        scaled = self._card.scaling.fit(counts, calibration.instrument).apply(counts)
-        sums = np.zeros((3, *self._shape))  # in the order that refiners take
-        for start in range(0, len(scaled), self._block):
-            expected, rendered = self._run(scaled[start : start + self._block])
-            for total, part in zip(sums, (expected, rendered, np.square(expected)), strict=True):
-                total += part.sum(axis=0, dtype=np.float64)
-        image, refinement = sums[1], self._card.refinement
-        if refinement is not None and self._engine is not None:
-            image = refine(self._engine.refine, refinement, sums.astype(np.float32))
-        fine_nm = pixel_nm / self._card.network.upsampling
-        return deepstorm.evaluate(image, Path(truth), pixel_size_nm=fine_nm).figures()
+        from deepstorm.reconstruction import predictor
 
-
-def _outputs(engine):
-    """Return what gives the expectation of frames, and what they add to the image."""
-
-    def run(frames):
-        prediction = engine(frames)
-        return prediction.expected, prediction.image
-
-    return run
+        engine = self._engine or choose_engine(self._network, "cpu", "torch")
+        told = {"pixel_size_nm": pixel_nm, "network": self._network.path, "localizations": False}
+        with mock.patch.object(predictor, "choose_engine", return_value=engine):
+            return deepstorm.evaluate(deepstorm.reconstruct(movie, **told), truth).figures()
 
 
 def _as_written(network, device):
@@ -150,34 +124,12 @@ def _as_written(network, device):
             batches = (torch.from_numpy(each[None]).to(device) for each in frames)
             outputs = [written.expected_emitters(each) for each in batches]
         expected = torch.cat(outputs)[:, 0].cpu().numpy()
-        return expected, expected
+        return Prediction(expected, expected)
 
     return run
 
 
-def export(network: str, to: str) -> Answer:
-    """Write the weights of a network of the paper's kind as Keras has them."""
-    from our_networks import export_weights
-
-    export_weights(open_network(network), Path(to))
-    return {}
-
-
-def arithmetic(network: str, side_px: int) -> Answer:
-    """Count a network's arithmetic per frame."""
-    import our_networks
-
-    return our_networks.arithmetic(open_network(network).load(), side_px)
-
-
-def roof(device: str, seconds: float) -> Answer:
-    """Measure the fastest matrix products."""
-    import our_networks
-
-    return our_networks.highest_rates(device, seconds)
-
-
 if __name__ == "__main__":
     one = Measured()
-    operations = (runtimes, export, arithmetic, roof, one.open, one.predict, one.save, one.nmse)
+    operations = (runtimes, one.open, one.predict, one.save, one.nmse)
     serve({operation.__name__: operation for operation in operations})
