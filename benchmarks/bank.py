@@ -1,11 +1,9 @@
 """Train a bank of specialists, and compare it with one network for everything.
 
-The paper's discussion (§4) proposes several networks, each for some density and signal, and a
-choice among them for each frame. Here every specialist goes on from the default network, on
-examples of its own conditions alone; a control goes on for as long on all of them, since more
-training by itself helps, too. They are compared on examples that no training saw, each specialist
-under the conditions that it was trained for: a choice that makes no mistakes, so that no routing
-can do better. Trainings are kept in FOLDER and go on from there when the script is called again.
+Every specialist goes on from the default network, on examples of its own conditions alone; a
+control goes on for as long on all of them. They are compared on examples that no training saw, each
+specialist under its own conditions: a choice that makes no mistakes, so that no routing can do
+better. Trainings are kept in FOLDER and go on from there when the script is called again.
 """
 
 from itertools import product
@@ -31,14 +29,11 @@ SEED = 1
 MOVIE = {"frames_per_scene": 100, "least_emitters": 300}
 GATHERED = 1  # among the sums over a movie
 CONTROL = "control"
-DENSITIES_PER_UM2 = {"sparse": (0.1, 3.0), "dense": (3.0, 16.0)}
+DENSITIES = {"sparse": (0.1, 3.0), "dense": (3.0, 16.0)}
 PHOTONS = {"dim": (100.0, 1000.0), "bright": (1000.0, 10_000.0)}
 CONDITIONS = {
-    f"{density}, {signal}": {
-        "local_density_per_um2": DENSITIES_PER_UM2[density],
-        "mean_photons": PHOTONS[signal],
-    }
-    for density, signal in product(DENSITIES_PER_UM2, PHOTONS)
+    f"{density}, {signal}": {"local_density_per_um2": per_um2, "mean_photons": photons}
+    for (density, per_um2), (signal, photons) in product(DENSITIES.items(), PHOTONS.items())
 }
 OPTIONS = {
     "folder": (Path, "where trainings are kept"),
@@ -101,11 +96,7 @@ def measure(chosen):
     networks = {DEFAULT_NETWORK: find_network(chosen.network)}
     for name, ranges in ({CONTROL: {}} | CONDITIONS).items():
         networks[name] = trained(name, ranges, chosen.network, chosen.steps, chosen.folder)
-    print(
-        "Cross-entropy in nats per emitter of single frames, NMSE in per cent of the gathered "
-        "image of 100 frames; lower is better. Control and specialists went on from the default "
-        f"network for {chosen.steps} steps."
-    )
+    print("Cross-entropy in nats per emitter of single frames, NMSE in % of images of 100 frames.")
     found = print_rows(rows(networks, chosen.batches, chosen.movies))
     return {"steps": chosen.steps, "conditions": found}
 

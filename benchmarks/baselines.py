@@ -6,11 +6,8 @@ The settings with the lowest NMSE after the best blur are the defaults of the pa
 movie is not part of the search.
 ``fig4`` reconstructs the movie itself with the defaults. All methods are told what the calibration
 of the package reads from the movie, and no more.
-
-"registered" is the NMSE with the true positions moved to where it is least. On the movie of Fig. 4
-half a pixel in any diagonal direction lowers it for images that are in place already, because the
-true emitters fill cells of that very grid and a move smears them: compare it with registered
-figures alone.
+"registered" is the NMSE with the true positions moved to where it is least: it is lower for images
+that are in place already, too, and to be compared with registered figures alone.
 """
 
 import itertools
@@ -33,6 +30,7 @@ from movies import FINE_NM, PIXEL_NM, UNIFORM, UPSAMPLING, conditions, exposed, 
 from report import print_rows, run
 
 QUICK_FRAMES = 6
+FILAMENTS = {"kind": "filaments", "filaments": 5, "waviness_nm": 30.0}
 LOCALIZERS = {"cel0": (Cel0, Cel0Settings), "falcon": (Falcon, FalconSettings)}
 # What the search tries: every combination.
 GRIDS = {
@@ -44,8 +42,7 @@ GRIDS = {
     },
     "richardson-lucy": {"iterations": (300, 1000, 3000)},
 }
-# Of single frames of the uniform movie.
-SINGLE = ("J50", "chance50", "P50", "R50")
+SINGLE = ("J50", "chance50", "P50", "R50")  # of single frames of the uniform movie
 OPTIONS = {
     "task": ({"choices": ["search", "fig4"]}, "what is done"),
     "--quick": (False, "a few frames; do not quote"),
@@ -86,23 +83,20 @@ def scored(method, changed, frames, truth, *, registered=False):
 def search(method, chosen):
     """Print every combination's figures, only the ends of each range if quick; and the best."""
     sides = {"height_px": 32, "width_px": 32}
-    movies = {}
-    for seed, frames, scene in (
-        (1, 40, {"kind": "filaments", "filaments": 5, "waviness_nm": 30.0}),
-        (2, 8, UNIFORM),
-    ):
+    movies = []
+    for seed, (frames, scene) in enumerate(((40, FILAMENTS), (8, UNIFORM)), 1):
         settings = conditions(scene, 5.5, QUICK_FRAMES if chosen.quick else frames, **sides)
         counts, movie = exposed(settings, seed)
-        movies[scene["kind"]] = counts, movie.truth
+        movies.append((counts, movie.truth))
     every = GRIDS[method].values()
     ranges = [(values[0], values[-1]) if chosen.quick else values for values in every]
 
     def rows():
         for values in itertools.product(*ranges):
             changed = dict(zip(GRIDS[method], values, strict=True))
-            figures, _ = scored(method, changed, *movies["filaments"])
+            figures, _ = scored(method, changed, *movies[0])
             if method in LOCALIZERS:
-                single, _ = scored(method, changed, *movies["uniform"])
+                single, _ = scored(method, changed, *movies[1])
                 figures |= {f"uniform {key}": single[key] for key in SINGLE}
             yield {"method": method, "settings": json.dumps(changed)} | figures
 

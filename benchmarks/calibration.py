@@ -1,9 +1,8 @@
 """Calibrate simulated movies over the whole range of conditions, and compare with the truth.
 
-Density, photons, background and width of the PSF are spread evenly (on logarithmic scales); cameras
-and scenes alternate. A row for each condition: true, found and stated uncertainty; for each
-quantity the errors over all conditions and over the identifiable ones, in which the stated
-uncertainty is below a quarter of the value, and how often the truth lies within two of it.
+A row for each condition: true, found and stated uncertainty; for each quantity the errors over all
+conditions and over the identifiable ones, in which the stated uncertainty is below a quarter of the
+value, and how often the truth lies within two of it.
 """
 
 import time
@@ -66,12 +65,9 @@ def measured(told, seed, results, seconds):
         found = getattr(calibration, name)
         results.setdefault(name, []).append((found.value, found.uncertainty, float(truth)))
         cells[name] = f"{truth:.3g}: {found.value:.3g} ± {found.uncertainty:.2g}"
-    label = (
-        f"{told.camera.kind} {told.scene.kind} {told.density_per_um2:.2g}/µm² "
-        f"{told.brightness.mean_photons:.0f} on {told.background.mean_photons:.0f}, "
-        f"sigma {sigma_px:.2f}"
-    )
-    return {"condition": label} | cells
+    label = f"{told.camera.kind} {told.scene.kind} {told.density_per_um2:.2g}/µm² "
+    label += f"{told.brightness.mean_photons:.0f} on {told.background.mean_photons:.0f}, "
+    return {"condition": label + f"sigma {sigma_px:.2f}"} | cells
 
 
 def summary(name, values):

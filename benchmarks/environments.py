@@ -6,11 +6,13 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from children.workers import WorkerError
+
 LONGEST_S = 1200  # minutes are usual where the net is slow
 READY = ".ready"
 
 
-class NoEnvironmentError(RuntimeError):
+class NoEnvironmentError(WorkerError):
     """The environment could not be made; the message says why."""
 
 

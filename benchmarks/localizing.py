@@ -80,9 +80,9 @@ class Camera:
 
     def bound_nm(self, photons: float) -> float:
         """Return the bound of an emitter's position."""
-        excess, read = self.noise.excess_factor, float(np.mean(self.noise.read_variance))
-        noise = {"excess_factor": excess, "read_variance": read}
-        return float(cramer_rao_nm(photons, BACKGROUND, SIGMA_NM, PIXEL_NM, **noise))
+        read = float(np.mean(self.noise.read_variance))
+        told = {"excess_factor": self.noise.excess_factor, "read_variance": read}
+        return float(cramer_rao_nm(photons, BACKGROUND, SIGMA_NM, PIXEL_NM, **told))
 
 
 def cameras() -> list[Camera]:

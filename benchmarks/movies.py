@@ -27,13 +27,7 @@ def published(name: str, movie: str = FIG4) -> Path | None:
 
 
 def published_movie(frames: int | None = None, movie: str = FIG4) -> tuple[Counts, Localizations]:
-    """Return the first frames of a published movie, (frame, y, x), and what is known to be there.
-
-    Raises
-    ------
-    InputError
-        If it is not there.
-    """
+    """Return the first frames of a published movie, (frame, y, x), and its truth, or refuse to."""
     path, table = (published(name, movie) for name in ("movie.tif", "truth.csv"))
     if path is None:
         raise InputError(f"there is no movie '{movie}'; name its folder's folder, DEEPSTORM_DATA")

@@ -27,7 +27,6 @@ OPTIONS = {
     "--steps": (3500, "batches of 16 per network"),
     "--time-budget": (duration_s, "in place of them, per network, such as 10m"),
     "--start-from": ("native", "a name or a file, or 'scratch'"),
-    "--device": ("cpu", "where networks are trained"),
     "--folder": (Path, "keeps the trainings, which then resume"),
     "--quick": (False, "a tiny network; do not quote"),
 }
@@ -35,7 +34,7 @@ OPTIONS = {
 
 def settings_of(chosen):
     """Return how much is trained and tested; from scratch at the rate of the recipe `native`."""
-    told = {"seeds": chosen.seeds, "steps": chosen.steps, "device": chosen.device}
+    told = {"seeds": chosen.seeds, "steps": chosen.steps}
     told["time_budget_s"] = chosen.time_budget or 0.0
     if chosen.start_from == "scratch":
         told |= {"start_from": None, "rate": 8e-4}

@@ -1,8 +1,6 @@
-"""Child process: the paper's network as its authors run it, in the environment of TensorFlow.
+"""Child process: the paper's network as its authors' ``Testing.py`` runs it, by TensorFlow.
 
-As their script ``Testing.py`` does: frames enlarged and normalised beforehand, ``model.predict``
-over all of them with a batch of one, negative values cut off, and the sum. Nothing of this package
-is imported here but the model, which is built from the paper's description.
+Nothing of this package is imported here but the model, built from the paper's description.
 """
 
 import sys

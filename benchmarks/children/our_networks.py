@@ -44,9 +44,7 @@ def unfolded(network: Network) -> DeepStormNetwork:
 def export_weights(trained: TrainedNetwork, path: Path) -> None:
     """Write weights as Keras has them, and the scaling, as ``.npz``.
 
-    Arrays ``convolution0`` to ``convolution6`` (y, x, before, after), ``normalization0`` to
-    ``normalization6`` (4, after): factor, offset, mean, variance; ``head``; ``mean`` and
-    ``standard_deviation`` of the scaling, ``upsampling``, and ``epsilon`` of the normalization.
+    Convolutions are (y, x, before, after), normalizations (factor, offset, mean, variance).
     """
     network, card = trained.load(), trained.card
     if not isinstance(network, DeepStormNetwork) or not isinstance(card.scaling, MinMaxScaling):
@@ -68,10 +66,7 @@ def _keras_kernel(convolution):
 
 
 def arithmetic(network: Network, side_px: int) -> dict[str, float]:
-    """Count the multiplications of a network's convolutions for one frame, in 10⁹.
-
-    ``folded``, as it runs here, and ``unfolded``, with pixels repeated before convolutions.
-    """
+    """Count 10⁹ multiplications of a frame: as it runs here, and with pixels repeated before."""
     written = unfolded(network) if isinstance(network, DeepStormNetwork) else network
     with mock.patch.object(native, "joined", _joined_unfolded):
         unfolded_count = _gigamacs(written, side_px)

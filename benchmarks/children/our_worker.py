@@ -1,23 +1,23 @@
 """Child process: the networks of this package in one of its runtimes.
 
-The only place here that knows how engines are made. PyTorch is imported where it is needed, so that
-the memory of other runtimes is their own.
+PyTorch is imported where it is needed, so that the memory of other runtimes is their own.
 """
 
-import importlib
-import importlib.util
+import subprocess
+import sys
 import time
+from importlib.util import find_spec
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from workers import serve
 
 import deepstorm
 from deepstorm.models.devices import may_have_gpu
-from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import open_network
 from deepstorm.reconstruction.engines.choice import choose_engine, installed_engines
+from deepstorm.reconstruction.engines.onnx_engine import PROVIDERS
+from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
 from deepstorm.reconstruction.engines.protocol import Engine, Prediction
 from deepstorm.reconstruction.streaming import VALUES_PER_BLOCK
 from deepstorm.simulation.camera import EmccdCamera
@@ -38,10 +38,11 @@ def runtimes() -> Answer:
         capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precisions = ("f32", *(name for name in ("bf16", "int8") if name.upper() in capable))
         found += [("openvino", precision, "cpu") for precision in precisions]
-    if "onnx" in installed_engines() and importlib.util.find_spec("onnx"):
-        providers = importlib.import_module("onnxruntime").get_available_providers()
-        devices = ("cpu", *(["cuda"] if "CUDAExecutionProvider" in providers else []))
-        found += [("onnx", "f32", device) for device in devices]
+    if "onnx" in installed_engines() and find_spec("onnx"):
+        import onnxruntime
+
+        providers = onnxruntime.get_available_providers()
+        found += [("onnx", "f32", name) for name in PROVIDERS if PROVIDERS[name] in providers]
     accelerator = None
     if may_have_gpu():
         import torch
@@ -50,18 +51,15 @@ def runtimes() -> Answer:
             accelerator = torch.cuda.get_device_name()
             half = torch.cuda.is_bf16_supported(including_emulation=False)
             found.append(("torch", "bf16" if half else "f16", "cuda"))
-    names = ("engine", "precision", "device")
-    own = [dict(zip(names, each, strict=True)) for each in found]
-    return {"runtimes": own, "accelerator": accelerator}
+    return {"runtimes": found, "accelerator": accelerator}
 
 
-def build_engine(network: TrainedNetwork, engine: str, precision: str, device: str) -> Engine:
+def engine_of(network: str, engine: str, precision: str, device: str) -> Engine:
     """Return a network in one of the :func:`runtimes`."""
-    if engine != "openvino":
-        return choose_engine(network, device, engine)
-    from deepstorm.reconstruction.engines.openvino_engine import OpenVinoEngine
-
-    return OpenVinoEngine(network, precision)
+    opened = open_network(network)
+    if engine == "openvino":
+        return OpenVinoEngine(opened, precision)
+    return choose_engine(opened, device, engine)
 
 
 class Measured:
@@ -70,14 +68,16 @@ class Measured:
     def open(self, network: str, engine: str, precision: str, device: str, frames: str) -> Answer:
         """Make a network ready for the counts (frame, y, x) of a file; tell how many it takes.
 
-        The engine is one of :func:`runtimes`, or ``unfolded``: the paper's network as it is written
-        there, in PyTorch, one frame at a time.
+        The engine may be ``unfolded``: the paper's network as written there, one frame at a time.
         """
         self._network, counts = open_network(network), np.load(frames)
         card, instrument = self._network.card, Instrument(*EmccdCamera().noise_line(), SIGMA_PX)
         self._stock = card.scaling.fit(counts, instrument).apply(counts)
-        as_written, told = engine == "unfolded", (self._network, engine, precision, device)
-        self._engine = None if as_written else build_engine(*told)
+        as_written, told = engine == "unfolded", (network, engine, precision, device)
+        if engine in ("openvino", "onnx"):
+            # Converting a network, which is done once, is not to count as its memory.
+            subprocess.run([sys.executable, __file__, *told], check=True)
+        self._engine = None if as_written else engine_of(*told)
         self._run = self._engine or _as_written(self._network, device)
         (height, width), factor = counts.shape[1:], card.network.upsampling
         self._shape = (height * factor, width * factor)
@@ -103,6 +103,8 @@ class Measured:
 
     def nmse(self, movie: str, truth: str, pixel_nm: float) -> Answer:
         """Score the image of a movie of the frames' size, told nothing but its pixel size."""
+        from unittest import mock
+
         from deepstorm.reconstruction import predictor
 
         engine = self._engine or choose_engine(self._network, "cpu", "torch")
@@ -130,6 +132,9 @@ def _as_written(network, device):
 
 
 if __name__ == "__main__":
-    one = Measured()
-    operations = (runtimes, one.open, one.predict, one.save, one.nmse)
-    serve({operation.__name__: operation for operation in operations})
+    if sys.argv[1:]:
+        engine_of(*sys.argv[1:])
+    else:
+        one = Measured()
+        operations = (runtimes, one.open, one.predict, one.save, one.nmse)
+        serve({operation.__name__: operation for operation in operations})

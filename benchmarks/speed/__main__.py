@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 import tempfile
 from functools import partial
@@ -42,10 +43,9 @@ OPTIONS = {
 
 def machine() -> dict[str, Any]:
     """Return what the figures are measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    bound = hasattr(os, "sched_getaffinity")
+    cpuinfo, bound = Path("/proc/cpuinfo"), hasattr(os, "sched_getaffinity")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
+    models = re.findall(r"model name\s*: (.*)", text)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": (models or [platform.processor() or platform.machine()])[0],

@@ -154,9 +154,8 @@ def _reading_s(movie):
 
 def _forgotten(path):
     """Have the operating system drop a file from memory; return whether it can."""
-    if not hasattr(os, "posix_fadvise"):
-        return False
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return True
+    if can := hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return can

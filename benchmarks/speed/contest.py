@@ -2,7 +2,7 @@
 
 import contextlib
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,17 +35,13 @@ DENSITY_PER_UM2 = 5.48
 # Frames that are measured again and again; what they show hardly matters to the speed.
 DISTINCT_FRAMES = 16
 MOVIES = {64: (361, 5000), 128: (361, 500, 5000), 256: (361, 5000)}
-# Engines that run the paper's network in the form in which it was published.
-AS_PUBLISHED = ("keras", "unfolded")
+AS_PUBLISHED = ("keras", "unfolded")  # the form in which the paper's network is run
 SCORES = ("nmse_percent", "registered_nmse_percent")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What was asked for: names or files of networks, and the seconds for each number of frames.
-
-    Repeats are how often each rate is measured, movies lengths of whole ones by side of frames.
-    """
+    """What was asked for; seconds for each number of frames, movies' lengths by their side."""
 
     quick: bool
     budget_s: float
@@ -159,13 +155,13 @@ def entries(run: Run) -> tuple[Entry, ...]:
     """Return all that can be measured here, the original first."""
     own = runtimes()["runtimes"]
     found = [ORIGINAL] if run.original else []
-    devices = dict.fromkeys(runtime["device"] for runtime in own)
+    devices = dict.fromkeys(device for _, _, device in own)
     found += [Entry(PAPER, "unfolded", device=device) for device in devices]
     for network, name in run.networks.items():
         card = open_network(name).card
         # A network's file says whether and how it may be computed in 8 bits.
-        fitting = (r for r in own if r["precision"] != "int8" or card.activation_ranges)
-        found += [Entry(network, **runtime) for runtime in fitting]
+        fitting = (each for each in own if "int8" not in each or card.activation_ranges)
+        found += [Entry(network, *each) for each in fitting]
     return tuple(found)
 
 
@@ -188,7 +184,7 @@ def _keras(run):
     return python, str(weights)
 
 
-def opened(run: Run, entry: Entry, side_px: int, *, keep: bool = True) -> tuple[Worker, int]:
+def opened(run: Run, entry: Entry, side_px: int) -> tuple[Worker, int]:
     """Start the process of an entry for frames of one size; return also how many it takes at once.
 
     A WorkerError says why it cannot be opened.
@@ -199,12 +195,7 @@ def opened(run: Run, entry: Entry, side_px: int, *, keep: bool = True) -> tuple[
             raise WorkerError(weights)
         told, worker = {"weights": weights}, Worker("keras_worker.py", python, **KERAS_VARIABLES)
     else:
-        if keep and entry.engine in ("openvino", "onnx"):
-            # Other precisions share one form; 8 bits have their own.
-            precision = entry.precision if entry.precision == "int8" else "f32"
-            _keep(run, Entry(entry.network, entry.engine, precision, entry.device))
-        told = {"network": run.networks[entry.network], "engine": entry.engine}
-        told |= {"precision": entry.precision, "device": entry.device}
+        told = asdict(entry) | {"network": run.networks[entry.network]}
         kept = str(run.temporary / "kept")
         worker = Worker(OURS, XDG_CACHE_HOME=kept, LOCALAPPDATA=kept)
     try:
@@ -212,12 +203,6 @@ def opened(run: Run, entry: Entry, side_px: int, *, keep: bool = True) -> tuple[
     except WorkerError:
         worker.close()
         raise
-
-
-@cache
-def _keep(run, entry):
-    """Have a runtime keep its form of a network: converting it is not to count as its memory."""
-    opened(run, entry, 64, keep=False)[0].close()
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ def test_rows_of_own_data_tell_their_sample(
 
     monkeypatch.setattr(fig7, "measure_sample", score)
     told = {"experiment": "fig7", "seeds": 2, "first_seed": 4, "steps": 1, "time_budget": None}
-    told |= {"start_from": "scratch", "device": "cpu", "folder": None, "quick": True}
+    told |= {"start_from": "scratch", "folder": None, "quick": True}
     found = own_data.measure(Namespace(**told, pictures=tmp_path))
     assert [(each["seed"], each["detection_rate"]) for each in found["rows"]] == [
         (4, 0.4),
