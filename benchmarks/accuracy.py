@@ -46,19 +46,13 @@ PUBLISHED = {
 }
 EXPECTED = "expected / true emitters"
 SEPARATIONS_NM = (13.0, 15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 35.0, 40.0, 50.0, 70.0)
-# The refiner sharpens an image the more frames there are; what does not sharpen needs no more
-# frames than make its counting error small.
+# The refiner sharpens an image the more frames there are; what does not sharpen needs fewer.
 FRAMES, PLAIN_FRAMES, FEWER_FRAMES = 1000, 100, (30, 100, 300)
 RESOLVED = {1: (19, 19, 15), 9: (31, 31, 25)}
 CLOSE_NM = (0.0, 6.0, 9.0, 12.0, 15.0)
-# Two lines drawn at another distance than the true one, by more than this, are an invention.
-WRONG_BY_NM = 10.0
-INVENTIONS = (
-    "network | /µm² | true distance [nm] | dip [%] | counting error [%] | distance of peaks [nm]"
-    " | invented"
-)
-# Profiles of one panel are drawn above each other, this far apart in units of the highest.
-STEP, SHOWN_NM = 1.1, 100.0
+WRONG_BY_NM = 10.0  # from which on two lines at another distance are an invention
+INVENTIONS = "network | /µm² | true [nm] | dip [%] | counting error [%] | of peaks [nm] | invented"
+STEP, SHOWN_NM = 1.1, 100.0  # between profiles of a panel, over the highest; and to each side
 EMITTERS, SPOT_NM, BRIGHTNESS_SPREAD = 10_000, 120.0, 0.3
 LIGHTS = tuple(product((1000, 3000), (20, 500)))
 # Paper, at least and aim of figures, by density, photons and background.
@@ -68,10 +62,7 @@ TARGETED["Jaccard 100 nm", 6, 3000, 500] = (None, 0.55, 0.70)
 FIELD = "network | /µm² | photons | background"
 ERRORS = "error [nm] | bound [nm] | error / bound | stated [nm] | error / stated | core error [nm]"
 PIXEL_EMITTERS, BINS, LARGEST_DEVIATION_PERCENT = 60_000, 8, 5.0
-PIXEL = (
-    "network | /µm² | localizations | largest deviation [%] | counting error of a bin [%]"
-    " | at most [%]"
-)
+PIXEL = "network | /µm² | localizations | largest deviation [%] | counting error [%] | at most [%]"
 # The same in every movie, because NMSE falls with the number of emitters.
 IMAGE_EMITTERS = 20_000
 MISMATCHED = {"filaments": MICROTUBULES, "uniform": UNIFORM}

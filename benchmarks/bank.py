@@ -23,12 +23,9 @@ from deepstorm.training.losses import SpikeCrossEntropyLoss
 from deepstorm.training.network import NetworkTrainer, TrainingSettings
 from report import print_rows, run
 
-# A stream of examples that neither trainings nor their validations draw from.
-HELD_BACK = 100
-SEED = 1
+HELD_BACK, SEED = 100, 1  # of a stream that neither trainings nor validations draw from
 MOVIE = {"frames_per_scene": 100, "least_emitters": 300}
-GATHERED = 1  # among the sums over a movie
-CONTROL = "control"
+GATHERED, CONTROL = 1, "control"  # the former among the sums over a movie
 DENSITIES = {"sparse": (0.1, 3.0), "dense": (3.0, 16.0)}
 PHOTONS = {"dim": (100.0, 1000.0), "bright": (1000.0, 10_000.0)}
 CONDITIONS = {
@@ -48,8 +45,7 @@ def trained(name, ranges, network, steps, folder):
     """Train by the default network's own recipe, restricted to some ranges and shortened."""
     table = training_settings("native", steps=steps).model_dump()
     table |= {"name": name, "seed": 7, "start_from": network}
-    table["validate_every"] = max(steps // 4, 1)
-    table["validation_batches"] = min(table["validation_batches"], steps)
+    table |= {"validate_every": max(steps // 4, 1), "validation_batches": min(16, steps)}
     table["schedule"] |= {"peak_rate": 3e-4, "warmup_steps": min(50, steps)}
     table["examples"] |= ranges
     settings = TrainingSettings.model_validate(table)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from children.workers import WorkerError
 
-LONGEST_S = 1200  # minutes are usual where the net is slow
-READY = ".ready"
+LONGEST_S, READY = 1200, ".ready"  # minutes are usual where the net is slow
 
 
 class NoEnvironmentError(WorkerError):

@@ -1,15 +1,11 @@
 """Localize single emitters in simulated movies, and compare with the truth and with theory.
 
-The first table has isolated emitters at random positions within the pixel: errors along one axis
-beside the Cramér-Rao bound of the camera's true noise, and what the fits state. Where two true
-emitters are so close that no fit can tell, they are counted as a pair and not as an error.
-"measured" cameras were not given but calibrated from the same frames. The second table is of
-uniform fields of growing density.
-
-With --picasso: beside Picasso (Schnitzbauer et al., Nature Protocols 12, 1198 (2017)) on the same
-frames. It goes into an environment of its own, made once with pip; with --python one that is there
-already is used. Both are told what is true of the camera. Picasso's threshold, the net gradient, is
-the one with the highest Jaccard index, for each row anew: better than anybody can choose it.
+The first table has isolated emitters: errors along one axis beside the Cramér-Rao bound of the
+camera's true noise, and what the fits state. Two true emitters so close that no fit can tell are a
+pair and not an error. "measured" cameras were not given but calibrated from the same frames. The
+second table is of uniform fields of growing density; with --picasso beside Picasso (Schnitzbauer et
+al., Nature Protocols 12, 1198 (2017)), which is told the same of the camera, and whose threshold,
+the net gradient, is the one with the highest Jaccard index, for each row anew.
 """
 
 import tempfile
@@ -38,19 +34,14 @@ from movies import PIXEL_NM, UNIFORM, conditions, exposed
 from report import print_rows, row, run
 
 SIGMA_NM, BACKGROUND = 110.0, 20.0
-SIZE_PX = 64
-SPARSE_PER_UM2 = 0.05
+SIZE_PX, SPARSE_PER_UM2 = 64, 0.05
 PHOTONS = (500.0, 2500.0, 10_000.0)
 # Photons and densities of the second table.
 FIELDS = tuple((photons, SPARSE_PER_UM2) for photons in PHOTONS)
 FIELDS += tuple((2500.0, density) for density in (0.5, 1.0, 2.0, 4.0))
-RADIUS_NM = 250.0
-# Two emitters within so many standard deviations of the PSF may look like one.
-ALONE_NM = 3 * SIGMA_NM
-# What lies in the border of the field is counted by neither side.
-BORDER_NM = 500.0
-PICASSO = ("picassosr==0.11.3",)
-BOX_PX = 9
+# Two emitters nearer than ALONE_NM may look like one; what lies in the border is not counted.
+RADIUS_NM, ALONE_NM, BORDER_NM = 250.0, 3 * SIGMA_NM, 500.0
+PICASSO, BOX_PX = ("picassosr==0.11.3",), 9
 # Part of an emitter's photons from which thresholds are sought.
 LEAST_GRADIENT, THRESHOLDS = 0.05, 60
 PRECISION = (

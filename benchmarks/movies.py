@@ -13,8 +13,7 @@ from deepstorm.paper.movies import FIG4, like_the_papers_movie, read_frames
 from deepstorm.simulation.simulator import SimulatedMovie, SimulationSettings, simulate_movie
 from deepstorm.structures import Localizations
 
-PIXEL_NM, UPSAMPLING = 100.0, 8
-FINE_NM = PIXEL_NM / UPSAMPLING
+PIXEL_NM, FINE_NM, UPSAMPLING = 100.0, 12.5, 8
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 UNIFORM = {"kind": "uniform"}
 Counts = npt.NDArray[np.uint16]

@@ -18,8 +18,7 @@ from movies import published_movie
 from report import print_rows, run
 
 TINY = NativeNetworkSettings(width=8, deep_width=16)
-# Of the measured sparse frames, whose header is not credible.
-REAL_PIXEL_NM = 117.0
+REAL_PIXEL_NM = 117.0  # of the measured sparse frames, whose header is not credible
 OPTIONS = {
     "experiment": ({"choices": ["fig7", "real"]}, "samples with known truth, or measured frames"),
     "--seeds": (3, "samples, each with its own networks"),
@@ -34,12 +33,10 @@ OPTIONS = {
 
 def settings_of(chosen):
     """Return how much is trained and tested; from scratch at the rate of the recipe `native`."""
-    told = {"seeds": chosen.seeds, "steps": chosen.steps}
+    told = {"seeds": chosen.seeds, "steps": chosen.steps, "start_from": chosen.start_from}
     told["time_budget_s"] = chosen.time_budget or 0.0
     if chosen.start_from == "scratch":
         told |= {"start_from": None, "rate": 8e-4}
-    else:
-        told["start_from"] = chosen.start_from
     if chosen.quick:
         told |= {"steps": min(chosen.steps, 60), "network": TINY, "start_from": None, "rate": 2e-3}
         told |= {"sparse_frames": 30, "composites": 10, "dense_frames": 10}

@@ -47,8 +47,7 @@ class Original:
         return {"batch": 1}
 
     def predict(self, count: int) -> dict[str, Any]:
-        """Predict so many frames and add them up; tell the seconds that takes."""
-        # As in the original, all frames lie in memory before the clock starts.
+        """Predict and add up frames that lie in memory, as in the original; tell the seconds."""
         frames = np.take(self._stock, range(count), axis=0, mode="wrap")
         began = time.perf_counter()
         predicted = self._model.predict(frames, batch_size=1, verbose=0)

@@ -1,8 +1,4 @@
-"""The networks that are measured, as published, handed to Keras and counted; and the roof.
-
-As a script, a child process that is asked for the last three: whatever imports PyTorch is kept away
-from the processes whose memory is measured.
-"""
+"""Networks as published, handed to Keras and counted; the roof. As a script, a child process."""
 
 import copy
 import math
@@ -25,7 +21,6 @@ from deepstorm.models.network import Network
 from deepstorm.models.scaling import MinMaxScaling
 from deepstorm.models.trained_network import TrainedNetwork
 
-# Sides of matrices so large that reading them costs little against multiplying.
 SIDES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 TORCH_TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 

@@ -25,8 +25,7 @@ from deepstorm.structures import Instrument
 
 Answer = dict[str, Any]
 SIGMA_PX = 1.09
-# Rates are measured on multiples of so many camera pixels, which no engine takes more of at once.
-PIXELS_PER_BATCH = 128 * 128
+PIXELS_PER_BATCH = 128 * 128  # which no engine takes more of at once
 
 
 def runtimes() -> Answer:

@@ -1,7 +1,6 @@
 """Child processes and how they answer: one JSON object per line. Standard library alone.
 
-Each has one runtime: its memory is its own. As a script this runs commands, and is so small that
-its own memory does not count as theirs.
+As a script this runs commands, and is so small that its own memory does not count as theirs.
 """
 
 import contextlib
@@ -18,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-# Seconds that a child gets to end by itself.
-PATIENCE_S = 20
+PATIENCE_S = 20  # for a child to end by itself
 
 
 class WorkerError(RuntimeError):
@@ -27,10 +25,7 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """A process of a script of this folder that calls :func:`serve`.
-
-    Some other interpreter may run it, and variables may be added to those of this process.
-    """
+    """A process of a script of this folder that calls :func:`serve`; variables are added."""
 
     def __init__(self, script: str, python: str | Path = sys.executable, **variables: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()

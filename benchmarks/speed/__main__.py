@@ -23,6 +23,7 @@ from environments import default_cache
 PARTS = {
     "engines": engines.measure,
     "command": commands.measure,
+    "movies": commands.movies,
     "roof": engines.roof,
     "table1": commands.table1,
     "streaming": commands.streaming,

@@ -2,13 +2,13 @@
 
 import contextlib
 import statistics
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from timing import interleaved, planned
 
 import deepstorm
 from children.workers import Worker, WorkerError, asked
@@ -29,11 +29,8 @@ SHOWN = {
     "openvino": "OpenVINO",
     "onnx": "ONNX Runtime",
 }
-COMPARED_FRAMES = 2
-# Of the movie of the paper's Fig. 4, by its Table 1.
-DENSITY_PER_UM2 = 5.48
-# Frames that are measured again and again; what they show hardly matters to the speed.
-DISTINCT_FRAMES = 16
+DENSITY_PER_UM2 = 5.48  # of the movie of the paper's Fig. 4, by its Table 1
+DISTINCT_FRAMES = 16  # which are measured again and again
 MOVIES = {64: (361, 5000), 128: (361, 500, 5000), 256: (361, 5000)}
 AS_PUBLISHED = ("keras", "unfolded")  # the form in which the paper's network is run
 SCORES = ("nmse_percent", "registered_nmse_percent")
@@ -126,6 +123,40 @@ class Result:
             return {}
 
 
+def planned(
+    seconds_per_frame: float, movies: tuple[int, ...], budget_s: float, repeats: int, batch: int
+) -> dict[int, int]:
+    """Choose numbers of frames to measure, each with how often, at least once.
+
+    Whole movies are measured where one fits the budget. One entry has all the repeats, unless a
+    batch takes too long for that; it is of a multiple of what a runtime takes at once.
+    """
+    plan = {
+        frames: min(int(budget_s / (frames * seconds_per_frame)), repeats)
+        for frames in movies
+        if frames * seconds_per_frame <= budget_s
+    }
+    if repeats not in plan.values():
+        batches = max(int(budget_s / repeats / seconds_per_frame / batch), 1)
+        fitting = int(budget_s / (batches * batch * seconds_per_frame))
+        plan[batches * batch] = max(min(fitting, repeats), 1)
+    return plan
+
+
+def interleaved(
+    tasks: Mapping[Hashable, tuple[int, Callable[[], float | None]]],
+) -> dict[Hashable, list[float]]:
+    """Do tasks in turn, each so often; they return seconds, or ``None`` when they fail and end."""
+    seconds: dict[Hashable, list[float]] = {key: [] for key in tasks}
+    left = {key: times for key, (times, _) in tasks.items()}
+    while any(left.values()):
+        for key in [key for key, times in left.items() if times]:
+            taken = tasks[key][1]()
+            left[key] = 0 if taken is None else left[key] - 1
+            seconds[key] += [] if taken is None else [taken]
+    return seconds
+
+
 class Comparison(NamedTuple):
     """Results; the largest difference of Keras from ours; NMSE of the authors' own image."""
 
@@ -185,10 +216,7 @@ def _keras(run):
 
 
 def opened(run: Run, entry: Entry, side_px: int) -> tuple[Worker, int]:
-    """Start the process of an entry for frames of one size; return also how many it takes at once.
-
-    A WorkerError says why it cannot be opened.
-    """
+    """Start an entry's process for a frame size, or refuse; return how many it takes at once, too."""
     if entry.engine == "keras":
         python, weights = _keras(run)
         if python is None:
@@ -260,7 +288,7 @@ def largest_difference(run: Run, original: Worker, ours: Worker) -> float:
     """Return the largest difference of two processes' predictions over the largest value."""
     paths = [run.temporary / f"predicted-{index}.npy" for index in range(2)]
     for worker, path in zip((original, ours), paths, strict=True):
-        worker.ask("save", count=COMPARED_FRAMES, to=str(path))
+        worker.ask("save", count=2, to=str(path))
     theirs, own = map(np.load, paths)
     return float(np.abs(theirs - own).max() / theirs.max())
 

@@ -11,8 +11,7 @@ from deepstorm.reports.panels import Curve, CurvePanel
 from movies import PIXEL_NM
 from report import Table, draw, row
 
-# The network is the same if outputs differ by no more than this part of the largest.
-LARGEST_DIFFERENCE = 1e-4
+LARGEST_DIFFERENCE = 1e-4  # of outputs of the same network, over the largest of them
 ENTRY = "network | runtime | precision"
 SPEED = (
     "frames × runs | frames/s | spread [%] | times the original | emitters/s | camera megapixels/s"

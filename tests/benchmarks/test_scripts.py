@@ -23,7 +23,7 @@ from deepstorm.paper.findings import Picture
 SCRIPTS = ("accuracy", "bank", "baselines", "calibration", "localizing", "own_data")
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "reference_movies"])
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_can_be_imported(name: str) -> None:
     assert importlib.import_module(name).OPTIONS
 

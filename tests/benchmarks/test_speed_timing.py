@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from contest import interleaved, planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timing import interleaved, planned
 
 MOVIES = (361, 5000)
 
