@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -139,6 +141,82 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """Something that a person should know before believing a result.
+
+    Parameters
+    ----------
+    code : str
+        Short and stable, for programs: a heading of ``docs/warnings.md``.
+    sentence : str
+        What was found, what was expected, what that means for the result, what to do.
+    measured : Estimate, optional
+        The number behind it, in the unit that the sentence names.
+    """
+
+    code: str
+    sentence: str
+    measured: Estimate | None = None
+
+    def __str__(self) -> str:
+        return f"{self.sentence} [{self.code}]"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Return the number and where it is explained, ready for JSON."""
+        explained: dict[str, Any] = {"docs": f"docs/warnings.md#{self.code}"}
+        if self.measured is None:
+            return explained
+        uncertainty = self.measured.uncertainty
+        known = uncertainty if math.isfinite(uncertainty) else None
+        return {"value": self.measured.value, "uncertainty": known} | explained
+
+
+def recorded_warnings(cautions: Iterable[Caution]) -> dict[str, Any]:
+    """Return warnings ready for JSON: sentences, and their numbers by code."""
+    found = list(cautions)
+    return {
+        "warnings": [str(caution) for caution in found],
+        "warning_figures": {caution.code: caution.figures for caution in found},
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Screening:
+    """Which pixels and frames of a movie say nothing, or are unlike the rest.
+
+    Parameters
+    ----------
+    hot, dead : ndarray of bool, shape (y, x)
+        Pixels that are bright, or that do not respond, in every frame; lines of them, too. They
+        are filled in from around them.
+    unlit : ndarray of bool, shape (y, x)
+        Parts of the field in which no emitter can be seen: beyond a field stop, cleared, covered.
+    darker : ndarray of bool, shape (y, x)
+        The darker one of two lit parts that have a sharp edge between them.
+    left_out : ndarray of bool, shape (frame,)
+        Which of the frames that were looked at tell nothing of the others.
+    most_alike : float
+        A frame is empty if a larger share of its pixels have the same extreme value.
+    noise_adu : float
+        Usual standard deviation of a pixel.
+    """
+
+    hot: BoolArray
+    dead: BoolArray
+    unlit: BoolArray
+    darker: BoolArray
+    left_out: BoolArray
+    most_alike: float
+    noise_adu: float
+
+    @property
+    def faulty(self) -> BoolArray:
+        """Pixels that are filled in, shape (y, x)."""
+        return self.hot | self.dead
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What a raw movie says of its camera, optics and emitters.
 
@@ -173,6 +251,8 @@ class Calibration:
         Known where the gain in counts per electron was given.
     notes : tuple of str
         What was assumed for want of a measurement, as sentences.
+    screening : Screening, optional
+        What was left out of the measurement.
     """
 
     adu_per_photon: Estimate
@@ -190,6 +270,7 @@ class Calibration:
     read_noise_photons: Estimate | None = None
     excess_noise_factor: Estimate | None = None
     notes: tuple[str, ...] = ()
+    screening: Screening | None = None
 
     @property
     def instrument(self) -> Instrument:
@@ -264,8 +345,10 @@ class Reconstruction:
         Where they were asked for.
     time_lapse : ndarray of float32, shape (window, y, x), optional
         Images of sliding windows, where they were asked for and not written to a file.
+    warnings : tuple of Caution
+        What a person should know before believing it.
     record : dict
-        Settings, versions, checksums and timings of the run, ready for JSON.
+        Settings, versions, checksums and timings of the run, ready for JSON; the warnings, too.
     """
 
     image: Float32Array
@@ -274,4 +357,5 @@ class Reconstruction:
     posterior: Float32Array | None = None
     localizations: Localizations | None = None
     time_lapse: Float32Array | None = None
+    warnings: tuple[Caution, ...] = ()
     record: dict[str, Any] = field(default_factory=dict)

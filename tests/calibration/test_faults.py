@@ -161,15 +161,25 @@ def test_even_movies_have_none(shape: tuple[int, int, int], level: int) -> None:
     assert not found.mask.any()
 
 
-def test_repair_takes_the_median_of_the_neighbours() -> None:
-    frames = np.arange(2 * 7 * 7).reshape(2, 7, 7).astype(np.uint16)
+def test_repair_follows_what_is_around() -> None:
+    y, x = np.mgrid[:7, :7]
+    frames = np.stack([10 * y + x, 100 - 3 * x]).astype(np.uint16)
     mask = np.zeros((7, 7), bool)
     mask[3, 3] = True
-    repaired = HotPixels(mask).repair(frames)
-    window = frames[:, 1:6, 1:6].reshape(2, 25)
+    repaired = HotPixels(mask).repair(np.where(mask, 9999, frames))
     assert repaired.dtype == np.float32
-    assert repaired[:, 3, 3].tolist() == np.median(np.delete(window, 12, axis=1), axis=1).tolist()
-    np.testing.assert_array_equal(repaired[:, ~mask], frames[:, ~mask])
+    np.testing.assert_allclose(repaired, frames, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("sigma_px", [0.9, 1.3, 2.0])
+def test_a_spot_on_a_faulty_line_keeps_its_light(axis: int, sigma_px: float) -> None:
+    y, x = np.mgrid[:21, :21]
+    spot = 1000 * np.exp(-0.5 * ((y - 10.3) ** 2 + (x - 9.8) ** 2) / sigma_px**2)
+    mask = np.zeros((21, 21), bool)
+    mask[10 if axis == 1 else slice(None), 10 if axis == 2 else slice(None)] = True
+    repaired = HotPixels(mask).repair(np.where(mask, 0, spot)[None])[0]
+    assert repaired.sum() == pytest.approx(spot.sum(), rel=0.25)
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 6), (6, 0), (6, 6), (0, 3), (4, 6)])

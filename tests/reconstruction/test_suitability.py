@@ -64,9 +64,9 @@ def findings(
 def the_warning(found: Findings) -> str:
     (warning,) = found.warnings
     assert found.notes == ()
-    assert warning.endswith(".")
-    assert "  " not in warning
-    return warning
+    assert warning.sentence.endswith(".")
+    assert "  " not in warning.sentence
+    return warning.sentence
 
 
 def test_a_usual_movie_is_not_complained_about() -> None:
@@ -141,7 +141,7 @@ def test_the_more_generous_reading_of_light_counts(
     found = findings(signal_photons=Estimate(effective, 1.0), excess_noise_factor=factor)
     assert len(found.warnings) == warned
     if warned and excess == 2.0:
-        assert "16,000 ± 2 photons" in found.warnings[0]
+        assert "16,000 ± 2 photons" in found.warnings[0].sentence
 
 
 def test_a_quantity_without_a_range_is_not_compared() -> None:
@@ -161,7 +161,9 @@ def test_warnings_are_for_what_is_certainly_outside(
     found = findings(ranges={"sigma_px": (low, low + width)}, sigma_px=Estimate(value, uncertainty))
     below = value + 2 * uncertainty < low / TOLERANCE
     above = value - 2 * uncertainty > (low + width) * TOLERANCE
-    about_width = [warning for warning in found.warnings if warning.startswith("The spots")]
+    about_width = [
+        warning.sentence for warning in found.warnings if warning.code.startswith("spots")
+    ]
     assert bool(about_width) == (below or above)
 
 
@@ -216,10 +218,10 @@ def test_what_chance_says_of_emitters_is_not_told() -> None:
     }
     assert "chance" in the_warning(findings(has_no_emitters=True, **by_chance))
     bright = findings(has_no_emitters=True, background_photons=Estimate(5000.0, 1.0), **by_chance)
-    said = [warning.split(" is ")[0].split(" stands")[0] for warning in bright.warnings]
+    said = [warning.sentence.split(" is ")[0].split(" stands")[0] for warning in bright.warnings]
     assert said == ["The background", "Nothing that blinks"]
     given = by_chance | {"sigma_px": Estimate(4.0, 0.0)}
-    assert "camera pixels" in findings(has_no_emitters=True, **given).warnings[0]
+    assert "camera pixels" in findings(has_no_emitters=True, **given).warnings[0].sentence
 
 
 def test_crowded_spots_are_told_once() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepstorm.io.movies.movie import Movie
+from deepstorm.structures import Caution
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,20 @@ class InputFile:
             described |= {"bytes": self.status.st_size, "modified": _date(self.status.st_mtime)}
         return described
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Caution]:
         """Say what has become of the file since: nothing, unless the result may mix two movies."""
         if self.path is None or self.status is None:
             return []
         now = InputFile.of(self.path).status
         if now is None:
-            return [f"'{self.path.name}' was deleted or renamed while it was read"]
+            gone = f"'{self.path.name}' was deleted or renamed while it was read."
+            return [Caution("input-changed", gone)]
         if (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns):
-            return [
+            changed = (
                 f"'{self.path.name}' was changed or replaced while it was read; the record tells "
-                "size and time of the file that was opened, the result may be of both"
-            ]
+                "size and time of the file that was opened, the result may be of both."
+            )
+            return [Caution("input-changed", changed)]
         return []
 
 

@@ -21,7 +21,7 @@ from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.movies.selection import Region
 from deepstorm.reconstruction.windows import Windows
-from deepstorm.structures import Reconstruction
+from deepstorm.structures import Reconstruction, recorded_warnings
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
@@ -188,9 +188,10 @@ def reconstruct_in_steps(
             to.take(update)
             yield update
         result = reconstructor.finish(job, standing.partial)
+        cautions = (*result.warnings, *file.warnings())
         record = {
             **result.record,
-            "warnings": result.record["warnings"] + file.warnings(),
+            **recorded_warnings(cautions),
             "notes": result.record["notes"] + list(selected.notes),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
@@ -198,7 +199,7 @@ def reconstruct_in_steps(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "total_s": time.perf_counter() - began,
         }
-        result = to.complete(replace(result, record=record))
+        result = to.complete(replace(result, record=record, warnings=cautions))
     return result
 
 

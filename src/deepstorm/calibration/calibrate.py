@@ -16,8 +16,8 @@ from deepstorm.calibration.assumption import (
 from deepstorm.calibration.background import background_map, unevenness
 from deepstorm.calibration.brightness import MeasuredBrightness, measure_brightness
 from deepstorm.calibration.drift import measure_drift
-from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
 from deepstorm.calibration.sample import Sample, cut_patches
+from deepstorm.calibration.screening import screen, sound_frames
 from deepstorm.calibration.spectrum import Spectrum, SpectrumFit, fit_spectrum, fluctuation_spectrum
 from deepstorm.calibration.steady import covered, find_steady_spots
 from deepstorm.calibration.transfer import (
@@ -82,22 +82,41 @@ def examine_frames(
         return assumed_examination(frames, given, numbers)
     if len(frames) > 1 and (frames == frames[0]).all():
         return _still(frames, given, numbers)
-    hot = find_hot_pixels(frames)
-    dead = find_dead_pixels(frames) & ~hot.mask
-    faults = HotPixels(hot.mask | dead)
-    whole = faults.repair(frames) if faults.mask.any() else frames
-    sample = Sample.cut(whole)
+    screening = screen(frames)
+    whole, numbers = frames[~screening.left_out], numbers[~screening.left_out]
+    sound = sound_frames(frames, screening)
+    examination = _measured(sound, whole, given, numbers)
+    calibration = replace(
+        examination.calibration,
+        hot_pixels=screening.hot,
+        dead_pixels=screening.dead,
+        screening=screening,
+    )
+    zero, slope = calibration.zero_adu.value, calibration.adu_per_photon.value
+    seen = examination.mean_photons
+    if seen.shape != frames.shape[1:]:
+        seen = (whole.mean(axis=0, dtype=np.float64) - zero) / slope
+    return replace(examination, calibration=calibration, mean_photons=seen)
+
+
+def _measured(
+    sound: AnyArray, whole: AnyArray, given: KnownValues, numbers: IntArray
+) -> Examination:
+    """Examine frames without faults, where ``whole`` are the same ones as the camera gave them."""
+    if min(sound.shape[1:]) < SMALLEST_FIELD_PX or sound.min() == sound.max():
+        return assumed_examination(sound, given, numbers)
+    sample = Sample.cut(sound)
     curve = transfer_curve(sample)
     if not has_noise(sample, curve):
-        return assumed_examination(frames, given, numbers, NO_NOISE)
+        return assumed_examination(sound, given, numbers, NO_NOISE)
     rng = np.random.default_rng(0)
     spectrum = fluctuation_spectrum(sample)
     optics = fit_spectrum(spectrum, given.sigma_px, rng)
     slope, zero = _in_sample_units(given, sample)
-    prior = ZeroPrior.of(frames, sample, curve.darkest)
+    prior = ZeroPrior.of(whole, sample, curve.darkest)
     camera = fit_transfer(curve, optics.sigma_px.value, slope, zero, rng, prior)
     sigma_px = optics.sigma_px.value
-    scaled = (np.asarray(whole, np.float32) - np.float32(sample.level_adu)) / sample.scale_adu
+    scaled = (np.asarray(sound, np.float32) - np.float32(sample.level_adu)) / sample.scale_adu
     photons = _in_photons(scaled.astype(np.float32), camera)
     blinking = covered(photons, find_steady_spots(photons, sigma_px))
     bright = measure_brightness(cut_patches(blinking), sigma_px)
@@ -110,9 +129,9 @@ def examine_frames(
         signal_photons=_with_relative_error(bright.signal_photons, camera.slope),
         density_per_px=bright.density_per_px,
         drift_px=measure_drift(photons, numbers),
-        hot_pixels=hot.mask,
-        dead_pixels=dead,
-        frames=len(frames),
+        hot_pixels=np.zeros(sound.shape[1:], bool),
+        dead_pixels=np.zeros(sound.shape[1:], bool),
+        frames=len(sound),
         pixel_size_nm=given.pixel_size_nm,
     )
     calibration = _with_noise(calibration, given)
@@ -149,8 +168,15 @@ def _background(blinking: FloatArray, sigma_px: float, bright: MeasuredBrightnes
 def _still(frames: AnyArray, given: KnownValues, numbers: IntArray) -> Examination:
     """Examine one frame in place of its copies, which nothing changes between: not even noise."""
     single = examine_frames(frames[:1], known=given, frame_numbers=numbers[:1])
-    calibration = single.calibration
-    told = replace(calibration, frames=len(frames), notes=(STILL, *calibration.notes))
+    calibration, screening = single.calibration, single.calibration.screening
+    if screening is not None:
+        screening = replace(screening, left_out=np.zeros(len(frames), bool))
+    told = replace(
+        calibration,
+        frames=len(frames),
+        notes=(STILL, *calibration.notes),
+        screening=screening,
+    )
     return replace(single, calibration=told)
 
 

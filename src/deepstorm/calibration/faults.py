@@ -36,6 +36,8 @@ DARK_MULTIPLE, DARKER_MULTIPLE = 6.0, 2.0
 DARK_RATIO = 0.5
 # Neighbours are hardly ever further from each other by chance than so many standard deviations.
 RANGE_MULTIPLE = 4.5
+# How fast the weight of good pixels falls with their distance from a faulty one.
+REPAIR_SIGMA_PX = 0.8
 # So many pixels at once are compared with those around them.
 AT_ONCE = 4096
 
@@ -58,7 +60,7 @@ class HotPixels:
     mask: BoolArray
 
     def repair(self, frames: FloatArray | IntArray) -> Float32Array:
-        """Replace hot pixels by the median of the good pixels among the 24 around them.
+        """Fill in faulty pixels from the good ones among the 24 around them, near ones most.
 
         Parameters
         ----------
@@ -68,13 +70,22 @@ class HotPixels:
         Returns
         -------
         ndarray of float32, shape (frame, y, x)
+            Pixels without a good one around them are as they were.
         """
         repaired = np.array(frames, dtype=np.float32)
-        good = ~self.mask
-        for y, x in np.argwhere(self.mask):
-            near = (slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3))
-            if good[near].any():
-                repaired[:, y, x] = np.median(repaired[:, near[0], near[1]][:, good[near]], axis=1)
+        height, width = self.mask.shape
+        y, x = np.nonzero(self.mask)
+        near_y, near_x = y[:, None] + _STEPS[0], x[:, None] + _STEPS[1]
+        there = (near_y >= 0) & (near_y < height) & (near_x >= 0) & (near_x < width)
+        near_y, near_x = np.where(there, near_y, y[:, None]), np.where(there, near_x, x[:, None])
+        weights = np.exp(-0.5 * (_STEPS**2).sum(axis=0) / REPAIR_SIGMA_PX**2)
+        weights = weights * (there & ~self.mask[near_y, near_x])
+        total = weights.sum(axis=1)
+        fillable = total > 0
+        y, x, near_y, near_x = y[fillable], x[fillable], near_y[fillable], near_x[fillable]
+        weights = weights[fillable] / total[fillable, None]
+        for frame in repaired:
+            frame[y, x] = np.einsum("nk,nk->n", weights, frame[near_y, near_x])
         return repaired
 
 

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
 from deepstorm.calibration.calibrate import SMALLEST_FIELD_PX
-from deepstorm.calibration.faults import FEW_FRAMES, HotPixels
+from deepstorm.calibration.faults import FEW_FRAMES
+from deepstorm.calibration.screening import sound_field, sound_frames
 from deepstorm.structures import Calibration, Estimate
 
 # A filament counts as a strip this wide, half a µm at usual pixels: see the density on a card.
@@ -82,17 +83,23 @@ def inspect_frames(frames: AnyArray, calibration: Calibration, upsampling: int) 
         Pixels of the image per camera pixel.
     """
     faulty = calibration.hot_pixels | calibration.dead_pixels
+    sound, without, seen = frames, faulty, frames
+    screening = calibration.screening
+    if screening is not None:
+        sound, without = sound_frames(frames, screening), faulty[sound_field(screening)]
+        seen = frames[~screening.left_out]
+        faulty = faulty | screening.unlit
     return Conditions(
         calibration=calibration,
-        local_density_per_px=local_density(frames, calibration),
-        has_no_emitters=_has_no_emitters(frames, calibration),
-        saturated_share=saturated_share(frames, faulty),
-        highest_adu=float(frames.max()),
+        local_density_per_px=local_density(sound, calibration),
+        has_no_emitters=_has_no_emitters(sound, without),
+        saturated_share=saturated_share(seen, faulty),
+        highest_adu=float(seen[:, ~faulty].max(initial=0)),
         upsampling=upsampling,
     )
 
 
-def _has_no_emitters(frames: AnyArray, calibration: Calibration) -> bool:
+def _has_no_emitters(frames: AnyArray, faulty: BoolArray) -> bool:
     """Tell whether nothing blinks in frames in which emitters could be seen.
 
     A calibration cannot tell: it supposes that there are emitters, measures them as the variance
@@ -108,12 +115,12 @@ def _has_no_emitters(frames: AnyArray, calibration: Calibration) -> bool:
         return False
     if (frames == frames[0]).all():
         return True
-    changes = _changes(frames, calibration)
+    changes = _changes(frames, faulty)
     is_coherent = _coherence(changes) > SIGNIFICANT
     return not is_coherent and _brightest_over_chance(changes) <= OVER_CHANCE
 
 
-def _changes(frames: AnyArray, calibration: Calibration) -> Float32Array:
+def _changes(frames: AnyArray, faulty: BoolArray) -> Float32Array:
     """Return what changes with time, in standard deviations of the noise around a pixel.
 
     The course of the whole field, of a lamp that flickers or a background that bleaches, is taken
@@ -131,7 +138,7 @@ def _changes(frames: AnyArray, calibration: Calibration) -> Float32Array:
     changes -= course[:, None, None] * follows
     noise = ndimage.median_filter(changes.var(axis=0), AROUND_PX, mode="mirror")
     changes /= np.sqrt(np.maximum(noise, np.float32(least)))
-    changes[:, calibration.hot_pixels | calibration.dead_pixels] = 0
+    changes[:, faulty] = 0
     return changes
 
 
@@ -200,10 +207,6 @@ def _brightest(frames: Iterable[Float32Array], width_px: float) -> float:
     return max(float(frame.max()) for frame in smooth)
 
 
-def _repaired(frames: AnyArray, calibration: Calibration) -> Float32Array:
-    return HotPixels(calibration.hot_pixels | calibration.dead_pixels).repair(frames)
-
-
 def local_density(frames: AnyArray, calibration: Calibration) -> Estimate:
     """Return how many emitters are on per camera pixel where there are emitters.
 
@@ -214,7 +217,7 @@ def local_density(frames: AnyArray, calibration: Calibration) -> Estimate:
     Parameters
     ----------
     frames : ndarray, shape (frame, y, x)
-        Counts.
+        Counts, without faults.
     calibration : Calibration
         Of these frames.
 
@@ -226,7 +229,7 @@ def local_density(frames: AnyArray, calibration: Calibration) -> Estimate:
     density = calibration.density_per_px
     if not np.isfinite(density.uncertainty) or len(frames) < 2 * FEW_FRAMES:
         return density
-    whole = _repaired(frames, calibration)
+    whole = np.asarray(frames, np.float32)
     middle = len(whole) // 2
     halves = [_blinking(part, calibration) for part in (whole[:middle], whole[middle:])]
     means = [float(half.mean()) for half in halves]

@@ -40,6 +40,8 @@ SLOPE_ERROR = 0.025
 RESAMPLES = 24
 # Less noise than this part of the range of counts is rounding: no camera has so little.
 ROUNDING = 1e-6
+# Rounding to whole counts has the variance 1/12; noise of this many times that is nothing else.
+MOST_ROUNDING = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,12 @@ def transfer_curve(sample: Sample) -> TransferCurve:
 
 
 def has_noise(sample: Sample, curve: TransferCurve) -> bool:
-    """Tell whether there is more noise than single precision makes itself."""
-    variance = float(curve.variance.sum() / curve.counts.sum())
-    return variance > (ROUNDING * float(np.ptp(sample.patches))) ** 2
+    """Tell whether there is more noise than rounding makes, where the frames are darkest."""
+    counts = curve.counts.sum(axis=0)
+    darker = np.cumsum(counts) <= max(counts.sum() / 2, counts[0])
+    variance = float(curve.variance.sum(axis=0)[darker].sum() / counts[darker].sum())
+    rounded = MOST_ROUNDING * (sample.step_adu / sample.scale_adu) ** 2 / 12
+    return variance > max((ROUNDING * float(np.ptp(sample.patches))) ** 2, rounded)
 
 
 def _block_values(sample: Sample, block: slice, dark: float) -> tuple[Float32Array, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepstorm.arrays import Float32Array
+from deepstorm.arrays import Float32Array, IntArray
 from deepstorm.reconstruction.job import Job
 from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.predictor import Predictor
 from deepstorm.reconstruction.sums import MovieSums
-from deepstorm.structures import Reconstruction
+from deepstorm.structures import Reconstruction, recorded_warnings
 
 
 def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
@@ -44,18 +44,43 @@ def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
         image=image,
         posterior=posterior,
         pixel_size_nm=job.pixel_size_nm / job.upsampling,
-        widefield=(partial.light / partial.count).astype(np.float32),
+        widefield=(partial.light / max(partial.count - len(partial.empty), 1)).astype(np.float32),
         localizations=partial.localizations if job.localize else None,
+        warnings=job.fitted.findings.warnings,
         record={
             "frames": partial.count,
             "expected_emitters": emitters,
-            "hot_pixels": int(job.fitted.faulty.mask.sum()),
+            "frames_left_out": said_ranges(partial.empty),
+            "hot_pixels": int(job.fitted.cleaning.faulty.mask.sum()),
             "photons": job.fitted.kind_of_photons,
-            "warnings": list(job.fitted.findings.warnings),
-            "notes": list(job.fitted.findings.notes),
+            **recorded_warnings(job.fitted.findings.warnings),
+            "notes": [*job.fitted.findings.notes, *_left_out(job, partial)],
             "engine": predictor.engine.name,
         },
     )
+
+
+def _left_out(job: Job, partial: Partial) -> list[str]:
+    """Say which frames and parts of the field were taken to say nothing."""
+    said = []
+    if len(partial.empty):
+        which = f"{len(partial.empty)} of {partial.count} frames are empty, all of one value"
+        said.append(f"{which}: {said_ranges(partial.empty)}. They were left out.")
+    unlit = job.fitted.cleaning.unlit
+    if unlit is not None:
+        said.append(
+            f"{100 * unlit.mean():.2g} % of the field gets no light: no emitters were sought "
+            "there. Choose the rest with `region` to work on it alone."
+        )
+    return said
+
+
+def said_ranges(numbers: IntArray) -> str:
+    """Write ascending numbers as people do: ``31, 40-59``."""
+    if not len(numbers):
+        return ""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def window_image(predictor: Predictor, sums: MovieSums) -> Float32Array:

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, Float32Array
+from deepstorm.arrays import AnyArray, Float32Array, IntArray
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.calibration.faults import HotPixels
+from deepstorm.calibration.cleaning import Cleaning
 from deepstorm.calibration.inspection import inspect_frames
 from deepstorm.models.card import NetworkCard
-from deepstorm.models.scaling import FittedScaling
+from deepstorm.models.scaling import Scaling
 from deepstorm.reconstruction.emitters.photometry import measure_light
+from deepstorm.reconstruction.leveling import Leveling
 from deepstorm.reconstruction.suitability import Findings, judge
 from deepstorm.structures import Calibration, Instrument, Localizations
 
@@ -27,16 +28,16 @@ class FittedMovie:
     known : KnownValues
         What was given.
     calibration : Calibration
-    faulty : HotPixels
-        Hot and dead pixels.
-    scaling : FittedScaling
+    cleaning : Cleaning
+        What is done to frames before they are scaled.
+    scaling : Leveling
     findings : Findings
     """
 
     known: KnownValues
     calibration: Calibration
-    faulty: HotPixels
-    scaling: FittedScaling
+    cleaning: Cleaning
+    scaling: Leveling
     findings: Findings
 
     @property
@@ -45,22 +46,23 @@ class FittedMovie:
         return "effective" if self.known.adu_per_electron is None else "detected"
 
     def with_light(
-        self, found: Localizations, frames: Float32Array, first_frame: int, pixel_size_nm: float
+        self, found: Localizations, frames: Float32Array, numbers: IntArray, pixel_size_nm: float
     ) -> Localizations:
         """Add photons, background and PSF width to the localizations of a block of frames.
 
         Parameters
         ----------
         found : Localizations
+            Of those frames alone.
         frames : ndarray of float32, shape (frame, y, x)
             Counts.
-        first_frame : int
-            Index of the block's first frame.
+        numbers : ndarray of int, shape (frame,)
+            Index of each frame in the movie, ascending.
         pixel_size_nm : float
             Size of a camera pixel.
         """
         instrument = self.calibration.instrument
-        lit = _with_light(found, frames, first_frame, pixel_size_nm, instrument)
+        lit = _with_light(found, frames, numbers, pixel_size_nm, instrument)
         return in_detected_photons(lit, instrument, self.known)
 
 
@@ -85,13 +87,28 @@ def fit_movie(
     upsampling : int
         Pixels of the image per camera pixel.
     """
-    faulty = HotPixels(calibration.hot_pixels | calibration.dead_pixels)
+    cleaning = Cleaning.of(calibration)
+    cleaned = cleaning.clean(sample)
     return FittedMovie(
         known=known,
         calibration=calibration,
-        faulty=faulty,
-        scaling=card.scaling.fit(faulty.repair(sample), calibration.instrument),
+        cleaning=cleaning,
+        scaling=_leveling(cleaned, card.scaling, calibration),
         findings=judge(card.name, card.validity, inspect_frames(sample, calibration, upsampling)),
+    )
+
+
+def _leveling(cleaned: Float32Array, scaling: Scaling, calibration: Calibration) -> Leveling:
+    """Fit a scaling to the frames and the part of the field that say most of the movie."""
+    screening = calibration.screening
+    if screening is None:
+        nowhere = np.zeros(cleaned.shape[1:], bool)
+        return Leveling.of(scaling.fit(cleaned, calibration.instrument), nowhere, nowhere)
+    sound = cleaned[~screening.left_out]
+    main = ~screening.darker & ~screening.unlit
+    within = sound if main.all() else sound[:, main][:, None]
+    return Leveling.of(
+        scaling.fit(within, calibration.instrument), screening.darker, screening.unlit
     )
 
 
@@ -126,7 +143,7 @@ def in_detected_photons(
 def _with_light(
     found: Localizations,
     frames: Float32Array,
-    first_frame: int,
+    numbers: IntArray,
     pixel_size_nm: float,
     instrument: Instrument,
 ) -> Localizations:
@@ -137,9 +154,8 @@ def _with_light(
         for position, limit in zip((found.x_nm, found.y_nm), beyond, strict=True)
     )
     photons = (frames - np.float32(instrument.zero_adu)) / np.float32(instrument.adu_per_photon)
-    light = measure_light(
-        photons, found.frame - first_frame, x_px, y_px, instrument.sigma_px, found.confidence
-    )
+    within = np.searchsorted(numbers, found.frame)
+    light = measure_light(photons, within, x_px, y_px, instrument.sigma_px, found.confidence)
     return replace(
         found,
         photons=light.photons,

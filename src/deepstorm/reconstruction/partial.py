@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from deepstorm.arrays import Float64Array, PathLike
+from deepstorm.arrays import Float64Array, Int64Array, IntArray, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk, PieceSums
@@ -42,6 +42,8 @@ class Partial:
         Sums over those frames, for each piece of the field.
     tables : dict of int to Localizations
         What was found in each block of frames, by the block's first frame.
+    empty : ndarray of int, shape (n,)
+        Frames that say nothing, in ascending order; they are not in the sums.
     """
 
     job: str
@@ -49,6 +51,7 @@ class Partial:
     frames: list[FrameRange] = field(default_factory=list)
     pieces: MutableMapping[int, PieceSums] = field(default_factory=dict)
     tables: dict[int, Localizations] = field(default_factory=dict)
+    empty: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def count(self) -> int:
@@ -72,9 +75,16 @@ class Partial:
         self.tables.clear()
         return taken
 
-    def extend(self, frames: FrameRange, light: Float64Array, found: Localizations | None) -> None:
+    def extend(
+        self,
+        frames: FrameRange,
+        light: Float64Array,
+        found: Localizations | None,
+        empty: IntArray | tuple[()] = (),
+    ) -> None:
         """Count frames in whose sums are there already."""
         self.frames = joined([*self.frames, frames])
+        self.empty = np.union1d(self.empty, np.asarray(empty, np.int64))
         self.light += light
         if found is not None:
             self.tables[frames[0]] = found
@@ -105,6 +115,7 @@ class Partial:
             frames=frames,
             pieces=pieces,
             tables=self.tables | other.tables,
+            empty=np.union1d(self.empty, other.empty),
         )
 
     def save(self, path: PathLike, *, overwrite: bool = False) -> None:
@@ -124,6 +135,7 @@ class Partial:
             "job": np.array(self.job),
             "light": self.light,
             "frames": np.array(self.frames, np.int64).reshape(-1, 2),
+            "empty": self.empty,
         }
         for index, piece in self.pieces.items():
             named |= {f"piece.{index}.{name}": part for name, part in piece.arrays().items()}
@@ -161,6 +173,7 @@ class Partial:
             frames=[(int(start), int(stop)) for start, stop in named["frames"]],
             pieces={index: PieceSums.of_arrays(parts) for index, parts in _by_piece(named).items()},
             tables=unpacked_tables(named),
+            empty=named["empty"],
         )
 
 

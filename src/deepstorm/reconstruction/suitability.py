@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from deepstorm.calibration.assumption import NO_NOISE
 from deepstorm.calibration.inspection import Conditions
 from deepstorm.models.card import NOMINAL_PIXEL_NM
-from deepstorm.structures import Calibration, Estimate
+from deepstorm.structures import Calibration, Caution, Estimate
 
 CERTAIN = 2.0
 TOLERANCE = 1.1
@@ -27,17 +28,16 @@ CROWDED = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a person should know of a movie, as sentences.
+    """What a person should know of a movie.
 
     Parameters
     ----------
-    warnings : tuple of str
-        What was found, what was expected, what that means for the image, what to do.
+    warnings : tuple of Caution
     notes : tuple of str
-        What could not be found out.
+        What could not be found out, as sentences.
     """
 
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     notes: tuple[str, ...]
 
 
@@ -47,16 +47,20 @@ class _Quantity:
 
     Parameters
     ----------
+    measured : Estimate
     least, most : float
         The smallest and the largest value that the measurement admits.
     name, found, unit : str
         What it is; what was found, as a clause; and the unit of the range.
     below, above : str
         What a value below or above the range means, and what to do.
+    codes : (str, str)
+        Names of the warnings that a value is below or above the range.
     factor : float
         From the unit of the card's range to that of the value.
     """
 
+    measured: Estimate
     least: float
     most: float
     name: str
@@ -64,6 +68,7 @@ class _Quantity:
     unit: str
     below: str
     above: str
+    codes: tuple[str, str]
     factor: float = 1.0
 
     @property
@@ -91,30 +96,32 @@ def judge(network: str, validity: dict[str, tuple[float, float]], movie: Conditi
     movie : Conditions
     """
     quantities = {n: q for n, q in _quantities(movie).items() if n in validity}
-    outside = {n: _outside(network, validity[n], q) for n, q in quantities.items()}
+    found = {n: _outside(network, validity[n], q) for n, q in quantities.items()}
+    outside = {name: caution for name, caution in found.items() if caution is not None}
     warnings = [*outside.values(), *_faults(movie)]
-    if not movie.has_no_emitters and not outside.get("local_density_per_um2"):
-        warnings.append(_crowding(movie))
+    if not movie.has_no_emitters and "local_density_per_um2" not in outside:
+        warnings += _crowding(movie)
     notes = [
         f"The {quantity.name} could not be measured: whether the network '{network}' suits it is "
         "not known."
         for quantity in quantities.values()
         if not quantity.is_known and not movie.has_no_emitters
     ]
-    return Findings(tuple(filter(None, warnings)), tuple(notes))
+    return Findings(tuple(warnings), tuple(notes))
 
 
-def _outside(network: str, limits: tuple[float, float], quantity: _Quantity) -> str:
+def _outside(network: str, limits: tuple[float, float], quantity: _Quantity) -> Caution | None:
     """Return a warning if a quantity is outside of its range, else nothing."""
     low, high = (limit * quantity.factor for limit in limits)
     is_below, is_above = quantity.most < low / TOLERANCE, quantity.least > high * TOLERANCE
     if not quantity.is_known or not (is_below or is_above):
-        return ""
+        return None
     trained = _figure(low) if low == high else f"{_figure(low)} to {_figure(high)}"
-    return (
+    sentence = (
         f"{quantity.found}; the network '{network}' was trained for {trained} {quantity.unit}. "
         + (quantity.below if is_below else quantity.above)
     )
+    return Caution(quantity.codes[is_above], sentence, quantity.measured)
 
 
 def _quantities(movie: Conditions) -> dict[str, _Quantity]:
@@ -135,6 +142,7 @@ def _quantities(movie: Conditions) -> dict[str, _Quantity]:
 
 def _density(density: Estimate) -> _Quantity:
     return _Quantity(
+        density,
         *_bounds(density),
         name="density of emitters",
         found=f"Where there are emitters, {_said(density)} of them per camera pixel are on at once",
@@ -143,12 +151,14 @@ def _density(density: Estimate) -> _Quantity:
         "movie. A program that fits single emitters serves as well for such a movie.",
         above="Emitters are missed, and structures that lie close run together. Let fewer of them "
         "be on at once, or leave the densest frames out with --frames.",
+        codes=("density-low", "density-high"),
         factor=(NOMINAL_PIXEL_NM / 1000) ** 2,
     )
 
 
 def _width(sigma_px: Estimate) -> _Quantity:
     return _Quantity(
+        sigma_px,
         *_bounds(sigma_px),
         name="width of the spots",
         found=f"The spots have a standard deviation of {_said(sigma_px)} camera pixels",
@@ -157,12 +167,14 @@ def _width(sigma_px: Estimate) -> _Quantity:
         "to a grid. Bin less, magnify more, or train a network for such spots.",
         above="An emitter may be taken for several, or missed. Check the focus, bin the movie "
         "2 × 2 and give twice the pixel size, or train a network for such spots.",
+        codes=("spots-narrow", "spots-wide"),
     )
 
 
 def _signal(calibration: Calibration) -> _Quantity:
     signal = calibration.signal_photons
     return _Quantity(
+        signal,
         *_light_bounds(signal, calibration.excess_noise_factor),
         name="brightness of the emitters",
         found=f"An emitter gives {_light_said(signal, calibration.excess_noise_factor)} in a frame",
@@ -171,6 +183,7 @@ def _signal(calibration: Calibration) -> _Quantity:
         "strongly, or add up neighbouring frames.",
         above="An emitter may be taken for several. Expose for a shorter time, or train a network "
         "for such light.",
+        codes=("emitters-faint", "emitters-bright"),
     )
 
 
@@ -178,6 +191,7 @@ def _background(calibration: Calibration) -> _Quantity:
     background = calibration.background_photons
     said = _light_said(background, calibration.excess_noise_factor)
     return _Quantity(
+        background,
         *_light_bounds(background, calibration.excess_noise_factor),
         name="background",
         found=f"The background is {said} per camera pixel",
@@ -186,6 +200,7 @@ def _background(calibration: Calibration) -> _Quantity:
         "movie as the camera wrote it.",
         above="Emitters drown in its noise: many are missed, and some of what is found is chance. "
         "Illuminate a thinner layer (TIRF, HILO) or filter out more stray light.",
+        codes=("background-low", "background-high"),
     )
 
 
@@ -222,68 +237,89 @@ def _figure(value: float, digits: int = 3) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
-def _faults(movie: Conditions) -> list[str]:
+def _faults(movie: Conditions) -> list[Caution]:
     """Return warnings of what has nothing to do with a network."""
-    emitters = [_blank(movie)] if movie.has_no_emitters else [_drift(movie)]
-    return [*emitters, _faulty_pixels(movie.calibration), _saturation(movie)]
+    emitters = _blank(movie) if movie.has_no_emitters else _drift(movie)
+    return [
+        *emitters,
+        *_noise_free(movie.calibration),
+        *_faulty_pixels(movie.calibration),
+        *_saturation(movie),
+    ]
 
 
-def _blank(movie: Conditions) -> str:
-    return (
+def _noise_free(calibration: Calibration) -> list[Caution]:
+    if NO_NOISE not in calibration.notes:
+        return []
+    sentence = (
+        "The frames have hardly more noise than rounding makes, and every camera has more: the "
+        "movie was computed, denoised, or scaled down to few counts. Photons, uncertainties and "
+        "the number of emitters are guesses. Give the movie as the camera wrote it."
+    )
+    return [Caution("noise-missing", sentence)]
+
+
+def _blank(movie: Conditions) -> list[Caution]:
+    sentence = (
         f"Nothing that blinks stands out of the noise in the {movie.calibration.frames} frames "
         "that were looked at: what the image shows is chance. Look at the movie; give it raw, and "
         "choose frames and a region with emitters (--frames, --roi)."
     )
+    return [Caution("nothing-blinks", sentence)]
 
 
-def _drift(movie: Conditions) -> str:
+def _drift(movie: Conditions) -> list[Caution]:
     drift = movie.calibration.drift_px
     if not drift.value - CERTAIN * drift.uncertainty > LEAST_DRIFT_IMAGE_PX / movie.upsampling:
-        return ""
+        return []
     in_nm = movie.calibration.drift_nm
     moved = f"{_said(drift)} camera pixels" if in_nm is None else f"{_said(in_nm)} nm"
-    return (
+    sentence = (
         f"The sample moved by {moved} between the first frame and the last; a pixel of the image "
         f"measures {1 / movie.upsampling:.3g} camera pixels. The image is smeared by that much. "
         "Correct the table of localizations for drift in ThunderSTORM or Picasso and render that, "
         "or reconstruct fewer frames (--frames)."
     )
+    return [Caution("drift", sentence, drift)]
 
 
-def _faulty_pixels(calibration: Calibration) -> str:
+def _faulty_pixels(calibration: Calibration) -> list[Caution]:
     faulty = int((calibration.hot_pixels | calibration.dead_pixels).sum())
     total = calibration.hot_pixels.size
     if faulty < FEW_FAULTY or faulty < FAULTY_SHARE * total:
-        return ""
-    return (
+        return []
+    sentence = (
         f"{faulty} of {total} camera pixels ({100 * faulty / total:.2g} %) are hot or dead; fewer "
         "than 2 in 1000 are usual. They were replaced by what is around them, where positions are "
         "now less certain. Switch the camera's own correction on, or leave the place out (--roi)."
     )
+    return [Caution("faulty-pixels", sentence, Estimate(faulty, 0.0))]
 
 
-def _saturation(movie: Conditions) -> str:
+def _saturation(movie: Conditions) -> list[Caution]:
     if not movie.saturated_share:
-        return ""
-    return (
+        return []
+    sentence = (
         f"{100 * movie.saturated_share:.2g} % of the pixels are at the camera's limit of "
         f"{movie.highest_adu:g} counts. The brightest emitters are dimmer and flatter than they "
         "were, so that their positions and photons are wrong. Lower the gain, the exposure or the "
         "laser's power."
     )
+    return [Caution("saturated", sentence, Estimate(movie.saturated_share, 0.0))]
 
 
-def _crowding(movie: Conditions) -> str:
+def _crowding(movie: Conditions) -> list[Caution]:
     sigma_px, density = movie.calibration.sigma_px, movie.local_density_per_px
     per_spot = 4 * math.pi * sigma_px.value**2 * density.value
     error = per_spot * math.hypot(
         2 * sigma_px.uncertainty / sigma_px.value, density.uncertainty / max(density.value, 1e-12)
     )
     if not per_spot - CERTAIN * error > CROWDED:
-        return ""
-    return (
+        return []
+    sentence = (
         f"Where there are emitters, {_said(Estimate(per_spot, error))} of them share the area of "
         f"one spot; more than {CROWDED:g} cannot be told apart in a frame. The image shows where "
         "structures are, but the finest detail is lost and the table is incomplete. Let fewer "
         "emitters be on at once, or leave the densest frames out with --frames."
     )
+    return [Caution("crowded", sentence, Estimate(per_spot, error))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -153,6 +153,28 @@ class TilePrediction:
         """Where the core lies in the tile's arrays."""
         rows, columns = (span.core_within(self.upsampling) for span in (self.rows, self.columns))
         return slice(None), rows, columns
+
+    def only(self, frames: BoolArray, pixels: BoolArray | None) -> TilePrediction:
+        """Return the prediction without emitters in frames and pixels that say nothing.
+
+        Parameters
+        ----------
+        frames : ndarray of bool, shape (frame,)
+            Which ones say something.
+        pixels : ndarray of bool, shape (y, x), optional
+            Which camera pixels of the tile say something; all by default.
+        """
+        if frames.all() and (pixels is None or pixels.all()):
+            return self
+        says = frames[:, None, None]
+        if pixels is not None:
+            says = says & pixels.repeat(self.upsampling, 0).repeat(self.upsampling, 1)
+        return replace(
+            self,
+            expected=self.expected * says,
+            image=self.image * says,
+            maxima=None if self.maxima is None else self.maxima & says,
+        )
 
     def localizations(self, pixel_size_nm: float) -> Localizations:
         """Find the peaks whose centroid lies in the core, in coordinates of the field."""

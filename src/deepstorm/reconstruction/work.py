@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from deepstorm.arrays import Float32Array
+from deepstorm.arrays import BoolArray, Float32Array
 from deepstorm.calibration.sampling import Frames
 from deepstorm.errors import InputError
 from deepstorm.reconstruction.finishing import window_image
@@ -94,12 +94,15 @@ class Block:
         Index of the first one.
     counts : ndarray of float32, shape (frame, y, x)
         Without faulty pixels.
+    is_used : ndarray of bool, shape (frame,)
+        Which frames say something; the other ones are empty.
     scaled : ndarray of float32, shape (frame, channel, y, x)
         As the network takes them.
     """
 
     start: int
     counts: Float32Array
+    is_used: BoolArray
     scaled: Float32Array
 
     @property
@@ -142,6 +145,7 @@ class Worker:
         self._job = job
         self._predictor = predictor
         self._pieces = predictor.pieces(*job.field)
+        self._silent = job.fitted.cleaning.silent
         if job.windows is not None:
             _check_windows(self._pieces, job)
 
@@ -273,8 +277,9 @@ class Worker:
         """Read, repair and scale blocks of the movie."""
         fitted = self._job.fitted
         for part in parts:
-            repaired = fitted.faulty.repair(movie.read(part.start, part.stop))
-            yield Block(part.start, repaired, fitted.scaling.apply(repaired))
+            frames = movie.read(part.start, part.stop)
+            counts, is_used = fitted.cleaning.clean(frames), ~fitted.cleaning.empty_ones(frames)
+            yield Block(part.start, counts, is_used, fitted.scaling.apply(counts))
 
     def _added(
         self, blocks: Iterable[Block], piece: Piece, collectors: Sequence[Collector]
@@ -296,15 +301,26 @@ class Worker:
         for block in blocks:
             seen = block.scaled[..., rows.seen, columns.seen]
             for tile in self._predictor.predict(seen, block.start, maxima=self._job.localize):
-                yield Step(block, tile)
+                yield Step(block, tile.only(block.is_used, self._lit(piece, tile)))
+
+    def _lit(self, piece: Piece, tile: TilePrediction) -> BoolArray | None:
+        """Return which camera pixels of a piece's tile get light; nothing if all of them do."""
+        if self._silent is None:
+            return None
+        rows, columns = piece
+        of_piece = self._silent[rows.seen, columns.seen]
+        lit: BoolArray = ~of_piece[tile.rows.seen, tile.columns.seen]
+        return lit
 
     def _count_in(self, partial: Partial, block: Block, found: Localizations | None) -> None:
         """Measure the light of what was found in a block, and count the block in."""
+        used = block.counts if block.is_used.all() else block.counts[block.is_used]
+        numbers = block.start + np.flatnonzero(block.is_used)
         if found is not None:
-            pixel_nm = self._job.pixel_size_nm
-            found = self._job.fitted.with_light(found, block.counts, block.start, pixel_nm)
-        light = block.counts.sum(axis=0, dtype=np.float64)
-        partial.extend((block.start, block.stop), light, found)
+            found = self._job.fitted.with_light(found, used, numbers, self._job.pixel_size_nm)
+        light = used.sum(axis=0, dtype=np.float64)
+        empty = block.start + np.flatnonzero(~block.is_used)
+        partial.extend((block.start, block.stop), light, found, empty)
 
 
 def edges(job: Job, predictor: Predictor, frames: int) -> list[int]:
