@@ -216,7 +216,7 @@ def _keras(run):
 
 
 def opened(run: Run, entry: Entry, side_px: int) -> tuple[Worker, int]:
-    """Start an entry's process for a frame size, or refuse; return how many it takes at once, too."""
+    """Start an entry's process for a frame size, or refuse; tell how many it takes at once."""
     if entry.engine == "keras":
         python, weights = _keras(run)
         if python is None:
