@@ -207,4 +207,4 @@ def _frame_picture(
 def _shown(table: Localizations, pixel_nm: float) -> Float64Array:
     """Return the places, (n, 2) as (x, y) in nm, in the corner of the first frame."""
     places = np.stack([table.x_nm, table.y_nm], axis=1)[table.frame == 0]
-    return places[(places < SHOWN_PX * pixel_nm).all(axis=1)]
+    return np.asarray(places[(places < SHOWN_PX * pixel_nm).all(axis=1)], np.float64)
