@@ -78,8 +78,8 @@ def run(
     text: str | None,
     measure: Callable[[argparse.Namespace], dict[str, Any]],
     options: Mapping[str, tuple[Any, str]],
-) -> None:
-    """Read the command line, measure, and write what that returns to JSON if a file is named.
+) -> argparse.Namespace:
+    """Read the command line, measure, write what that returns to JSON; return what was asked for.
 
     Each option comes with how it is read and words of help. ``False`` makes a switch of it, a list
     some names of the list, by default all; a type or a function reads what is given, a dict is for
@@ -104,6 +104,7 @@ def run(
                 partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except (InputError, WorkerError) as error:
         sys.exit(f"{parser.prog}: {error}")
+    return chosen
 
 
 def _reading(kind: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from deepstorm.files import (
     check_writable,
     leftover_workspace,
     output_set,
+    stem_of,
     written_whole,
 )
 from faults import contents
@@ -277,3 +278,25 @@ def test_private_files_of_a_library_become_ordinary_ones(tmp_path: Path) -> None
         partial.touch(mode=0o600)
         partial.chmod(0o600)
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("x.tif", "x"),
+        ("a/x.ome.tif", "x"),
+        ("x.OME.TIFF", "x"),
+        ("x.y.tif", "x.y"),
+        ("x", "x"),
+        (".ome.tif", ".ome"),
+    ],
+)
+def test_stems(name: str, stem: str) -> None:
+    assert stem_of(name) == stem
+
+
+def test_the_stem_of_a_folder_is_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.1").mkdir()
+    assert stem_of(tmp_path / "run.1") == "run.1"
+    monkeypatch.chdir(tmp_path / "run.1")
+    assert stem_of(".") == "run.1"

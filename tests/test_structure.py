@@ -106,9 +106,13 @@ def test_there_is_no_drawer_for_odds_and_ends() -> None:
     assert not parts & DRAWERS
 
 
+# A folder with one function that everybody comes in by: people import it from there.
+WITH_A_DOOR = {"io/movies/__init__.py"}
+
+
 def test_folders_only_say_what_they_are() -> None:
     for place, path in sources().items():
         if place.endswith("/__init__.py"):
             body = ast.parse(path.read_text(encoding="utf-8")).body
-            assert len(body) == 1, place
+            assert len(body) == 1 + (place in WITH_A_DOOR), place
             assert ast.get_docstring(ast.Module(body, [])), place

@@ -10,6 +10,21 @@ class InputError(ValueError):
     """
 
 
+class CutOffError(InputError):
+    """A movie ends within a frame, or before frames that it announces.
+
+    Parameters
+    ----------
+    message : str
+    whole_frames : int
+        How many frames at its beginning are whole, where that is known; else 0.
+    """
+
+    def __init__(self, message: str, whole_frames: int = 0) -> None:
+        super().__init__(message)
+        self.whole_frames = whole_frames
+
+
 class PixelSizeNeededError(InputError):
     """A table counts in camera pixels, and nothing tells how large they are."""
 

@@ -47,6 +47,20 @@ def check_named(path: PathLike) -> Path:
     return file
 
 
+def stem_of(path: PathLike) -> str:
+    """Return the name of a file without its ending, of which ``.ome.tif`` is one; a folder's whole.
+
+    Parameters
+    ----------
+    path : path-like
+    """
+    file = Path(path)
+    if file.is_dir():
+        return file.resolve().name
+    stem = file.stem
+    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
 def check_outputs(
     outputs: Iterable[PathLike | None],
     *,

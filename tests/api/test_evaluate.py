@@ -55,7 +55,8 @@ def test_line_width_and_halves() -> None:
     )
     assert evaluation.fwhm_nm == pytest.approx(2.3548 * 30, rel=0.1)
     figures = evaluation.figures()
-    assert set(figures) == {"fwhm_nm", "frc_resolution_nm"}
+    assert set(figures) == {"fwhm_nm", "frc_resolution_nm", "frc_outcome"}
+    assert figures["frc_outcome"] == "resolved"
 
 
 def test_what_is_missing_is_asked_for(truth: Localizations) -> None:

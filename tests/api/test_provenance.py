@@ -32,14 +32,14 @@ def test_a_file_is_described_as_it_was_when_it_was_opened(movie: Path) -> None:
             "modified": "1970-01-01T00:00:00+00:00",
         }
     (warning,) = file.warnings()
-    assert "'movie.tif' was changed or replaced while it was read" in warning
+    assert "'movie.tif' was changed or replaced while it was read" in warning.sentence
 
 
 def test_a_file_that_is_gone_is_told(movie: Path) -> None:
     file = InputFile.of(movie)
     movie.rename(movie.with_name("other.tif"))
     (warning,) = file.warnings()
-    assert "'movie.tif' was deleted or renamed" in warning
+    assert "'movie.tif' was deleted or renamed" in warning.sentence
 
 
 def test_a_copy_with_the_same_time_is_the_same(movie: Path) -> None:

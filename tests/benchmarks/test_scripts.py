@@ -20,7 +20,7 @@ from deepstorm.evaluation.detection import DetectionRates
 from deepstorm.paper import fig7
 from deepstorm.paper.findings import Picture
 
-SCRIPTS = ("accuracy", "bank", "baselines", "calibration", "localizing", "own_data")
+SCRIPTS = ("accuracy", "bank", "baselines", "calibration", "localizing", "own_data", "troubles")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

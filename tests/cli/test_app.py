@@ -59,7 +59,13 @@ def test_mistakes_end_in_one_sentence(
 
 @pytest.mark.parametrize(
     ("fault", "expected"),
-    [(OSError(28, "No space left on device"), "No space left"), (MemoryError(), "memory")],
+    [
+        (OSError(28, "No space left on device"), "no space left on the disk; free some"),
+        (OSError(28, "No space left on device", "a.tif"), "disk of 'a.tif'"),
+        (OSError("262144 requested and 28616 written"), "no space left"),
+        (OSError(5, "Input/output error"), "reported an error: [Errno 5]"),
+        (MemoryError(), "memory"),
+    ],
 )
 def test_faults_of_the_machine_are_told(
     run: Run, monkeypatch: pytest.MonkeyPatch, fault: Exception, expected: str
@@ -71,6 +77,16 @@ def test_faults_of_the_machine_are_told(
     code, _, message = run("models")
     assert code == 1
     assert expected in message
+
+
+@pytest.mark.parametrize("count", [3, 3000])
+@pytest.mark.parametrize("command", ["reconstruct", "evaluate", "calibrate"])
+def test_a_wildcard_ends_in_a_short_message(run: Run, command: str, count: int) -> None:
+    code, _, message = run(command, *(f"s/img_{number}.tif" for number in range(count)))
+    assert code == 2
+    assert f"{count - 1} more names than expected ('s/img_1.tif', 's/img_2.tif'…)" in message
+    assert "Image Sequence" in message
+    assert len(message) < 500
 
 
 def test_a_fault_of_ours_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tifffile
 
 from deepstorm.api.simulate import simulate
 from deepstorm.io.movies.opening import open_movie
@@ -99,7 +101,8 @@ def test_a_calibration_is_never_replaced(run: Run, tmp_path: Path) -> None:
 def test_a_folder_in_place_of_a_file(run: Run, words: tuple[str, ...]) -> None:
     code, _, message = run(*words)
     assert code == 1
-    assert "'.' is a folder; give the name of a file" in message
+    assert "'.' is a folder" in message
+    assert "; give the name of a file" in message
 
 
 @pytest.mark.parametrize("option", ["--settings", "--positions"])
@@ -111,3 +114,49 @@ def test_what_a_simulation_reads_is_never_replaced(run: Run, option: str, tmp_pa
     )
     assert code == 1
     assert "would replace the input" in message
+
+
+@pytest.mark.parametrize("name", ["x.ome.tif", "x.OME.TIF", "x.tif", "x.ome.tiff"])
+def test_outputs_are_named_after_the_movie_without_its_ending(
+    run: Run, name: str, tmp_path: Path
+) -> None:
+    settings = SimulationSettings(frames=4, height_px=16, width_px=16)
+    simulate(settings, seed=1, movie=tmp_path / "m.tif")
+    (tmp_path / "m.tif").rename(tmp_path / name)
+    assert run("reconstruct", str(tmp_path / name))[0] == 0
+    made = {path.name for path in tmp_path.iterdir()} - {name}
+    assert made == {f"x_deepstorm{suffix}" for suffix in (".tif", ".csv", ".png", ".json")}
+
+
+def test_a_movie_that_holds_less_than_announced_warns(run: Run, tmp_path: Path) -> None:
+    settings = SimulationSettings(frames=4, height_px=16, width_px=16)
+    simulate(settings, seed=1, movie=tmp_path / "m.tif")
+    with open_movie(tmp_path / "m.tif") as movie:
+        pixels = movie.read(0, 4)
+    tifffile.imwrite(
+        tmp_path / "n.tif",
+        pixels,
+        photometric="minisblack",
+        metadata=None,
+        description="ImageJ=1.54f\nimages=120\nframes=120\nunit=micron\n",
+        resolution=(10, 10),
+        resolutionunit="NONE",
+    )
+    code, _, message = run("reconstruct", str(tmp_path / "n.tif"))
+    assert code == 0
+    assert "warning: 'n.tif' announces 120 frames but holds 4" in message
+    record = json.loads((tmp_path / "n_deepstorm.json").read_text())
+    assert any("announces 120 frames but holds 4" in warning for warning in record["warnings"])
+
+
+def test_what_is_whole_of_a_movie_that_was_cut_off_is_used(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m.tif"
+    simulate(SimulationSettings(frames=8, height_px=16, width_px=16), seed=1, movie=path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    code, _, message = run("reconstruct", str(path))
+    assert code == 1
+    found = re.search(r"whole: (--frames) (0:\d)$", message.strip())
+    assert found
+    code, _, message = run("reconstruct", str(path), *found.groups())
+    assert code == 0, message

@@ -23,6 +23,7 @@ OPTIONS = options_by_argument(app)
     [
         ("give `pixel_size_nm=100` (in nm)", "give --pixel-size 100 (in nm)"),
         ("use `device='cpu'`", "use --device cpu"),
+        ("use `frames=slice(0, 57)`", "use --frames 0:57"),
         ("choose a part, `region`", "choose a part, --roi"),
         ("or `overwrite=True`", "or --overwrite"),
         ("restart with `resume=False`", "restart with --no-resume"),

@@ -159,6 +159,18 @@ def test_registration_finds_a_known_shift(dx_nm: float, dy_nm: float) -> None:
     assert found.nmse_percent < 2
     expected = nmse_percent(image, histogram_image(truth, (64, 64), 12.5))
     assert found.unregistered_nmse_percent == pytest.approx(expected)
+    assert not found.at_limit
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_registration_says_where_its_search_ended(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, limit_nm = clustered(20 + seed), float(rng.uniform(4, 12))
+    along = rng.permutation([1.0, 0.2]) * rng.choice([-1, 1], 2)
+    for factor, beyond in ((0.7, False), (1.6, True)):
+        image = histogram_image(truth.shifted(*(factor * limit_nm * along)), (64, 64), 12.5)
+        found = registered_nmse(image, truth, 12.5, max_shift_nm=limit_nm)
+        assert found.at_limit is beyond
 
 
 def test_registration_keeps_within_the_largest_shift() -> None:
@@ -168,7 +180,7 @@ def test_registration_keeps_within_the_largest_shift() -> None:
     assert max(abs(found.dx_nm), abs(found.dy_nm)) <= 5.0
     assert found.nmse_percent < found.unregistered_nmse_percent
     fixed = registered_nmse(image, truth, 12.5, max_shift_nm=0.0)
-    assert (fixed.dx_nm, fixed.dy_nm) == (0.0, 0.0)
+    assert (fixed.dx_nm, fixed.dy_nm, fixed.at_limit) == (0.0, 0.0, False)
     assert fixed.nmse_percent == fixed.unregistered_nmse_percent
 
 

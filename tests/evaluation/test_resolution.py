@@ -132,6 +132,7 @@ def test_frc_finds_the_analytic_resolution(shape: tuple[int, int], sigma_nm: flo
     frc = fourier_ring_correlation(*halves, pixel_size_nm=5.0)
     expected_nm = 2 * np.pi * sigma_nm / np.sqrt(np.log(3 * blinks))
     assert frc.resolution_nm == pytest.approx(expected_nm, rel=0.06)
+    assert frc.outcome == "resolved"
     e = np.exp(-((2 * np.pi * sigma_nm * frc.frequency_per_nm) ** 2))
     away = frc.frequency_per_nm > 0.002
     np.testing.assert_allclose(frc.correlation[away], (e / (e + 2 / blinks))[away], atol=0.2)
@@ -143,7 +144,7 @@ def test_frc_of_an_image_with_itself_has_no_end() -> None:
     image = np.random.default_rng(13).poisson(1.0, (64, 48))
     frc = fourier_ring_correlation(image, image, 10.0)
     np.testing.assert_allclose(frc.correlation, 1.0)
-    assert frc.resolution_nm is None
+    assert (frc.resolution_nm, frc.outcome) == (None, "finer than two pixels")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -157,7 +158,8 @@ def test_frc_of_unrelated_images_is_about_zero(seed: int) -> None:
 
 def test_frc_below_the_threshold_from_the_start_gives_no_resolution() -> None:
     image = np.random.default_rng(14).poisson(5.0, (64, 64))
-    assert fourier_ring_correlation(image, -image, 10.0).resolution_nm is None
+    frc = fourier_ring_correlation(image, -image, 10.0)
+    assert (frc.resolution_nm, frc.outcome) == (None, "nothing in common")
 
 
 def test_borders_that_do_not_continue_are_no_common_detail() -> None:

@@ -288,3 +288,20 @@ def test_an_image_may_be_larger_than_any_frame(
         TiffMovie(tmp_path / "i.tif")
     monkeypatch.setattr(TiffMovie, "read", lambda movie, start, stop: IMAGE[np.newaxis])
     np.testing.assert_array_equal(read_image(tmp_path / "i.tif")[0], IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [
+        ("PNG", b"\x89PNG\r\n\x1a\n"),
+        ("JPEG", b"\xff\xd8\xff\xe0"),
+        ("BMP", b"BM6"),
+        ("GIF", b"GIF89a"),
+    ],
+)
+def test_a_picture_is_no_image(kind: str, start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "p.tif").write_bytes(start + bytes(100))
+    with pytest.raises(
+        InputError, match=rf"'p\.tif' is a picture \({kind}\).*give the image itself"
+    ):
+        read_image(tmp_path / "p.tif")

@@ -24,7 +24,7 @@ from deepstorm.calibration.inspection import Conditions, inspect_frames
 from deepstorm.calibration.sampling import sample_frames
 from deepstorm.errors import InputError
 from deepstorm.evaluation.images import nmse_percent
-from deepstorm.files import written_whole
+from deepstorm.files import stem_of, written_whole
 from deepstorm.io.images import write_image
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.opening import open_movie
@@ -164,7 +164,7 @@ def adapt(
 
 def _name(movie: MovieSource) -> str:
     """Return the name of the folder in ``runs`` for a movie."""
-    return f"adapt-{Path(movie).stem}" if isinstance(movie, str | os.PathLike) else "adapt"
+    return f"adapt-{stem_of(movie)}" if isinstance(movie, str | os.PathLike) else "adapt"
 
 
 def _conditions(sample: AnyFrames, known: KnownValues, name: str) -> Conditions:

@@ -110,10 +110,10 @@ def calibrate(
     """
     wanted = outputs or CalibrationOutputs()
     with wanted.reserved(overwrite=overwrite, inputs=[movie]) as files:
-        with selected_movie(movie, frames=frames, region=region) as selected:
+        with selected_movie(movie, frames=frames, region=region, known=known) as selected:
             pixel_nm = pixel_size_of(selected, pixel_size_nm, known)
             given = replace(known or KnownValues(), pixel_size_nm=pixel_nm)
-            examination = _examine(selected, given)
+            examination = _with_notes(_examine(selected, given), selected)
             name = selected.name
         if wanted.picture is not None:
             draw_calibration(files.staged(wanted.picture), examination, name)
@@ -127,6 +127,15 @@ def _examine(movie: Movie, known: KnownValues) -> Examination:
     """Calibrate frames that are spread over a movie."""
     sample = sample_frames(movie)
     return examine_frames(sample.frames, known=known, frame_numbers=sample.numbers)
+
+
+def _with_notes(examination: Examination, movie: Movie) -> Examination:
+    """Add what the movie's file says that is not believed."""
+    calibration, notes = examination.calibration, list(movie.notes)
+    if calibration.pixel_size_nm is None and movie.pixel_size_doubt:
+        notes.append(f"The stated pixel size is not believed: {movie.pixel_size_doubt}")
+    told = replace(calibration, notes=(*calibration.notes, *notes))
+    return replace(examination, calibration=told)
 
 
 def calibration_record(calibration: Calibration) -> dict[str, Any]:

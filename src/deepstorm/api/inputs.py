@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from deepstorm.api.evened_movie import EvenedMovie
 from deepstorm.arrays import AnyArray, PathLike
 from deepstorm.calibration.assumption import KnownValues
-from deepstorm.errors import InputError
+from deepstorm.errors import CutOffError, InputError
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.opening import open_movie
 from deepstorm.io.movies.selection import Region, SelectedMovie
@@ -20,7 +21,11 @@ CREDIBLE_PIXEL_NM = (1.0, 10_000.0)
 
 @contextlib.contextmanager
 def selected_movie(
-    source: MovieSource, *, frames: slice | None = None, region: Region | None = None
+    source: MovieSource,
+    *,
+    frames: slice | None = None,
+    region: Region | None = None,
+    known: KnownValues | None = None,
 ) -> Iterator[SelectedMovie]:
     """Open a movie and select a part of it; close it at the end.
 
@@ -28,17 +33,34 @@ def selected_movie(
     ----------
     source : path-like, ndarray of shape (frame, y, x), or Movie
     frames : slice, optional
-        Frames to use, from 0.
+        Frames to use, from 0. A movie that was cut off can be used up to its last whole frame, if
+        this ends no later.
     region : Region, optional
         Camera pixels to use.
+    known : KnownValues, optional
+        Its camera maps, of the whole field, are applied.
 
     Raises
     ------
     InputError
-        If the movie cannot be used, or has no such part.
+        If the movie cannot be used, or has no such part, or the maps are of another field.
     """
-    with open_movie(source) as whole, SelectedMovie(whole, frames, region) as selected:
-        yield selected
+    maps = None if known is None else known.maps
+    with _opened(source, frames) as whole:
+        even = whole if maps is None else EvenedMovie(whole, maps)
+        with SelectedMovie(even, frames, region) as selected:
+            yield selected
+
+
+def _opened(source: MovieSource, frames: slice | None) -> Movie:
+    """Open a movie; one that was cut off only where no more than its whole frames are wanted."""
+    try:
+        return open_movie(source)
+    except CutOffError as error:
+        stop = None if frames is None else frames.stop
+        if stop is None or not 0 < stop <= error.whole_frames:
+            raise
+        return open_movie(source, growing=True)
 
 
 @contextlib.contextmanager
@@ -64,12 +86,18 @@ def opened_movie(
     InputError
         As :func:`selected_movie`, and if the size of a pixel is unknown or not credible.
     """
-    with selected_movie(source, frames=frames, region=region) as movie:
+    with selected_movie(source, frames=frames, region=region, known=known) as movie:
         pixel_nm = pixel_size_of(movie, pixel_size_nm, known)
         if pixel_nm is None:
+            says = f"'{movie.name}' does not say how large its pixels are"
+            if movie.pixel_size_doubt:
+                says = (
+                    f"what '{movie.name}' says of the size of its pixels is not believed: "
+                    f"{movie.pixel_size_doubt}"
+                )
             raise InputError(
-                f"'{movie.name}' does not say how large its pixels are; give the size of a camera "
-                "pixel in the sample, for instance `pixel_size_nm=100` (in nm)"
+                f"{says}; give the size of a camera pixel in the sample, for instance "
+                "`pixel_size_nm=100` (in nm)"
             )
         yield movie, pixel_nm
 

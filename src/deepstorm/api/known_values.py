@@ -10,8 +10,10 @@ from pydantic import Field
 
 from deepstorm.arrays import PathLike
 from deepstorm.calibration.assumption import KnownValues
+from deepstorm.calibration.camera_maps import CameraMaps
 from deepstorm.config import Settings, validated
 from deepstorm.errors import InputError
+from deepstorm.io.images import read_image
 
 # A value that is less certain than this is better measured in the movie itself.
 MOST_RELATIVE_ERROR = 0.25
@@ -88,6 +90,9 @@ def known_values(
     sigma_px: float | None = None,
     offset_adu: float | None = None,
     adu_per_electron: float | None = None,
+    offset_map: PathLike | None = None,
+    gain_map: PathLike | None = None,
+    variance_map: PathLike | None = None,
 ) -> KnownValues:
     """Return known values: those of a calibration, and numbers that take precedence over them.
 
@@ -97,6 +102,9 @@ def known_values(
         See :func:`read_known_values`.
     adu_per_photon, zero_adu, sigma_px, offset_adu, adu_per_electron : float, optional
         See :class:`~deepstorm.calibration.assumption.KnownValues`.
+    offset_map, gain_map, variance_map : path-like, optional
+        Images, TIFF or ``.npy``, of the camera's pixels; see
+        :class:`~deepstorm.calibration.camera_maps.CameraMaps`.
 
     Raises
     ------
@@ -111,4 +119,11 @@ def known_values(
         "offset_adu": offset_adu,
         "adu_per_electron": adu_per_electron,
     }
-    return replace(base, **{name: value for name, value in numbers.items() if value is not None})
+    given = {name: value for name, value in numbers.items() if value is not None}
+    return replace(base, maps=_camera_maps(offset_map, gain_map, variance_map), **given)
+
+
+def _camera_maps(*paths: PathLike | None) -> CameraMaps | None:
+    """Read offset, gain and variance; return nothing where there are none."""
+    images = [None if path is None else read_image(path)[0] for path in paths]
+    return CameraMaps(*images) if any(image is not None for image in images) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
-from deepstorm.files import OutputSet, check_named, check_outputs, output_set
+from deepstorm.files import OutputSet, check_named, check_outputs, output_set, stem_of
 from deepstorm.io.images import write_image
 from deepstorm.io.tables.localizations import files_of_table
 from deepstorm.reports.pictures import write_preview
@@ -46,7 +46,7 @@ class Outputs:
     def beside(cls, image: PathLike, *, time_lapse: bool = False) -> Outputs:
         """Return all files, named after the image; the time lapse only where it is asked for."""
         path = check_named(image)
-        stem = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome"))
+        stem = path.with_name(stem_of(path))
         return cls(
             image=path,
             record=stem.with_name(stem.name + ".json"),

@@ -21,7 +21,7 @@ from deepstorm.calibration.assumption import KnownValues
 from deepstorm.errors import InputError
 from deepstorm.io.movies.selection import Region
 from deepstorm.reconstruction.windows import Windows
-from deepstorm.structures import Reconstruction, recorded_warnings
+from deepstorm.structures import Caution, Reconstruction, recorded_warnings
 
 if TYPE_CHECKING:
     from deepstorm.models.devices import DeviceName
@@ -188,11 +188,11 @@ def reconstruct_in_steps(
             to.take(update)
             yield update
         result = reconstructor.finish(job, standing.partial)
-        cautions = (*result.warnings, *file.warnings())
+        odd = [Caution("odd-file", f"{note}.") for note in selected.notes]
+        cautions = (*result.warnings, *file.warnings(), *odd)
         record = {
             **result.record,
             **recorded_warnings(cautions),
-            "notes": result.record["notes"] + list(selected.notes),
             "reconstruction_s": time.perf_counter() - planned,
             "calibration": calibration_record(job.fitted.calibration),
             **about,

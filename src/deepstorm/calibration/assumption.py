@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from deepstorm.arrays import AnyArray, Float64Array, IntArray
+from deepstorm.calibration.camera_maps import CameraMaps
 from deepstorm.calibration.spectrum import PRIOR_SIGMA_PX
 from deepstorm.errors import InputError
 from deepstorm.structures import Calibration, Estimate
@@ -33,6 +34,8 @@ class KnownValues:
         Counts per photoelectron, the gain; tells the excess noise factor.
     pixel_size_nm : float, optional
         Size of a camera pixel in the sample.
+    maps : CameraMaps, optional
+        Offset, gain and read noise of each pixel of the camera, of the movie's whole field.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class KnownValues:
     offset_adu: float | None = None
     adu_per_electron: float | None = None
     pixel_size_nm: float | None = None
+    maps: CameraMaps | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("adu_per_photon", "sigma_px", "adu_per_electron", "pixel_size_nm"):

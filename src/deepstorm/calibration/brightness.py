@@ -19,6 +19,13 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from deepstorm.arrays import Float32Array, Float64Array
+from deepstorm.calibration.moments import (
+    PRIOR_LOG_SPREAD,
+    PRIOR_SPREAD,
+    brighter_by_moments,
+    estimate_of,
+    spread_factor,
+)
 from deepstorm.structures import Estimate
 
 _SMOOTHING = np.array([0.25, 0.5, 0.25])
@@ -40,9 +47,9 @@ BACKGROUND_ERROR = 0.02
 MOST_CHANCE = 0.05
 STEPS = 9
 SPREADS = np.array([0.1, 0.3, 0.5, 0.75, 1.0, 1.4])
-# Relative spread of brightness between emitters and frames, before the movie is seen.
-PRIOR_SPREAD, PRIOR_LOG_SPREAD = 0.3, 0.5
 BRIGHTNESSES = 90
+# Light without which there would be no noise in the dark.
+LEAST_BACKGROUND = 0.01
 # How far the noise that the camera's calibration predicts may be off, and the model of the light.
 NOISE_ERROR, MODEL_ERROR = 0.01, 0.01
 FEW_FRAMES = 8
@@ -107,7 +114,17 @@ def measure_brightness(photons: Float32Array, sigma_px: float) -> MeasuredBright
         Estimate(1 / max(ratio.value * shape.squared, 1e-9), 0.0),
         ratio.uncertainty / max(ratio.value, 1e-12),
     )
-    spread = _spread_factor(skewness, squared_brightness, shape)
+    third = Estimate(skewness.value / shape.cubed, skewness.uncertainty / shape.cubed)
+    brighter = brighter_by_moments(squared_brightness, third, shape.squared)
+    if brighter is not None:
+        squared_brightness = brighter
+        relative = brighter.uncertainty / brighter.value
+        signal = min(amplitude.value / brighter.value, mean - LEAST_BACKGROUND)
+        signal_error = max(relative, signal_error)
+        dark = mean - signal
+        errors = signal * relative, mean_error, BACKGROUND_ERROR * dark
+        background = Estimate(dark, float(np.linalg.norm(errors)))
+    spread = spread_factor(third, squared_brightness, shape.squared)
     photons_each = squared_brightness.value / spread.value
     error = float(
         np.hypot(
@@ -154,28 +171,7 @@ def _background(
     log_density = log_density - 0.5 * ((ratio.value - expected) / ratio.uncertainty) ** 2
     log_density = log_density - np.where(background < 0, 20.0, 0.0)
     probability = np.exp(log_density - log_density.max())
-    return _estimate(probability / probability.sum(), background)
-
-
-def _spread_factor(skewness: Estimate, brightness: Estimate, shape: _SpotShape) -> Estimate:
-    """Return 1 + spread² of the photons between emitters.
-
-    The third cumulant over the variance is N (1 + 2 spread²) ∫h³ / ∫h² for a gamma distribution.
-    """
-    spreads = np.linspace(0.05, 1.6, 100)
-    factor = 1 + spreads**2
-    expected = (1 + 2 * spreads**2) / factor
-    found = skewness.value * shape.squared / shape.cubed / brightness.value
-    if not np.isfinite(skewness.uncertainty):
-        skewness = Estimate(0.0, 1e9 * brightness.value)
-    error = np.hypot(
-        skewness.uncertainty * shape.squared / shape.cubed / brightness.value,
-        found * brightness.uncertainty / brightness.value,
-    )
-    log_density = -0.5 * (np.log(spreads / PRIOR_SPREAD) / PRIOR_LOG_SPREAD) ** 2
-    log_density = log_density - 0.5 * ((expected - found) / np.hypot(error, 0.05)) ** 2
-    probability = np.exp(log_density - log_density.max())
-    return _estimate(probability / probability.sum(), factor)
+    return estimate_of(probability / probability.sum(), background)
 
 
 def _cumulants(light: Float32Array, shape: _SpotShape, few: bool) -> tuple[Estimate, Estimate]:
@@ -197,12 +193,6 @@ def _cumulants(light: Float32Array, shape: _SpotShape, few: bool) -> tuple[Estim
     error = float(np.hypot(error, NOISE_ERROR * NOISE_GAIN * level))
     amplitude = Estimate(value / shape.squared, error / shape.squared)
     return amplitude, UNKNOWN if few else _jackknife_ratio(third, second)
-
-
-def _estimate(probability: Float64Array, values: Float64Array) -> Estimate:
-    mean = float((probability * values).sum())
-    spread = float(np.sqrt((probability * (values - mean) ** 2).sum()))
-    return Estimate(mean, max(spread, 0.01 * abs(mean)))
 
 
 def _smoothed(photons: Float32Array) -> Float32Array:

@@ -28,7 +28,7 @@ SMOOTHING_PX = 5
 # Where more of the field says nothing there are no two parts of the rest.
 MOST_STUCK = 0.9
 # Light spreads so far from a bright part into a dark one.
-FROM_EDGE_PX = 4
+FROM_EDGE_PX = 3
 # Pixels side by side change together by more than so many standard deviations where there is light.
 TOGETHER = 4.0
 
@@ -118,7 +118,9 @@ def is_unlit(frames: AnyArray, part: BoolArray) -> bool:
         first[axis], other[axis] = slice(None, -1), slice(1, None)
         pairs = inner[tuple(first)] & inner[tuple(other)]
         product = (changes[:, *first] * changes[:, *other])[:, pairs]
-        together.append(float(product.mean()) * np.sqrt(max(product.size, 1)))
+        if not product.size:
+            return False
+        together.append(float(product.mean()) * np.sqrt(product.size))
     return bool(min(together) < TOGETHER)
 
 

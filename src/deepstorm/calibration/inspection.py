@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array, IntArray
 from deepstorm.calibration.calibrate import SMALLEST_FIELD_PX
+from deepstorm.calibration.dense_start import DenseStart, find_dense_start
 from deepstorm.calibration.faults import FEW_FRAMES
+from deepstorm.calibration.frame_faults import EmptyFrames
 from deepstorm.calibration.screening import sound_field, sound_frames
 from deepstorm.structures import Calibration, Estimate
 
@@ -61,6 +63,8 @@ class Conditions:
         The highest counts, which are that limit where ``saturated_share`` is not 0.
     upsampling : int
         Pixels of the image per camera pixel.
+    dense_start : DenseStart, optional
+        First frames in which emitters cannot be told apart.
     """
 
     calibration: Calibration
@@ -69,9 +73,15 @@ class Conditions:
     saturated_share: float
     highest_adu: float
     upsampling: int
+    dense_start: DenseStart | None = None
 
 
-def inspect_frames(frames: AnyArray, calibration: Calibration, upsampling: int) -> Conditions:
+def inspect_frames(
+    frames: AnyArray,
+    calibration: Calibration,
+    upsampling: int,
+    frame_numbers: IntArray | None = None,
+) -> Conditions:
     """Return what is known of a movie.
 
     Parameters
@@ -81,14 +91,18 @@ def inspect_frames(frames: AnyArray, calibration: Calibration, upsampling: int) 
     calibration : Calibration
     upsampling : int
         Pixels of the image per camera pixel.
+    frame_numbers : ndarray of int, shape (frame,), optional
+        Where in the movie the frames are from; consecutive ones where absent.
     """
+    numbers = np.arange(len(frames)) if frame_numbers is None else frame_numbers
     faulty = calibration.hot_pixels | calibration.dead_pixels
     sound, without, seen = frames, faulty, frames
-    screening = calibration.screening
+    screening, is_empty = calibration.screening, np.zeros(len(frames), bool)
     if screening is not None:
         sound, without = sound_frames(frames, screening), faulty[sound_field(screening)]
         seen = frames[~screening.left_out]
         faulty = faulty | screening.unlit
+        is_empty = EmptyFrames(screening.most_alike).find(frames)
     return Conditions(
         calibration=calibration,
         local_density_per_px=local_density(sound, calibration),
@@ -96,6 +110,7 @@ def inspect_frames(frames: AnyArray, calibration: Calibration, upsampling: int) 
         saturated_share=saturated_share(seen, faulty),
         highest_adu=float(seen[:, ~faulty].max(initial=0)),
         upsampling=upsampling,
+        dense_start=find_dense_start(frames[~is_empty], numbers[~is_empty], ~faulty, calibration),
     )
 
 

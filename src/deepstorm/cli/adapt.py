@@ -47,6 +47,7 @@ def adapt(
     """Adapt a network to one movie, from that movie alone, on simulated movies similar to it."""
     from deepstorm.api.adapt import adapt as run
     from deepstorm.config import validated
+    from deepstorm.files import stem_of
     from deepstorm.training.likeness import AdaptSettings
 
     chosen = {"structures": structures.value, "tune": tune.value, "from_scratch": from_scratch}
@@ -65,4 +66,4 @@ def adapt(
             on_stage=messages.print,
             **seen,
         )
-    show_result(result, movie.stem, as_json=as_json)
+    show_result(result, stem_of(movie), as_json=as_json)

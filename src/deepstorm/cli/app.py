@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -21,6 +23,9 @@ from deepstorm.locks import ENDING
 INTERRUPTED = 130
 # Signals that come together, as from a closing terminal, are one: cleaning up goes on.
 TOGETHER_S = 1.0
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WRITTEN_IN_PART = re.compile(r"\d+ requested and \d+ written")
+_EXTRA = re.compile(r"Got unexpected extra argument\(?s?\)? \((.*)\)", re.DOTALL)
 # In the order in which the help lists them: each is a function in the module of its name.
 COMMANDS = (
     "reconstruct",
@@ -74,7 +79,7 @@ def _run() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
-        fail(f"the operating system reported an error: {error}", 1)
+        fail(_reported(error), 1)
     except MemoryError:
         fail("out of memory; use fewer frames, or a smaller part of the field", 1)
     except Exception as error:
@@ -118,4 +123,30 @@ def _usage_error(error: Exception) -> NoReturn:
     message = show()
     if not message:  # the help was shown in place of a message
         raise SystemExit(2)
-    fail(message, 2)
+    fail(_shortened(message), 2)
+
+
+def _reported(error: OSError) -> str:
+    """Say what the operating system reported, and what to do if that is known."""
+    # NumPy says only how much of a write took place.
+    if error.errno not in _DISK_FULL and not _WRITTEN_IN_PART.fullmatch(str(error)):
+        return f"the operating system reported an error: {error}"
+    where = f" of '{error.filename}'" if error.filename else ""
+    return (
+        f"no space left on the disk{where}; free some, or give outputs on another disk. "
+        "Files that were there before are unchanged"
+    )
+
+
+def _shortened(message: str) -> str:
+    """Return a message about too many names, which a wildcard may stand for, with a few of them."""
+    found = _EXTRA.fullmatch(message)
+    extra = found[1].split() if found else []
+    if len(extra) < 2:
+        return message
+    return (
+        f"there are {len(extra)} more names than expected ('{extra[0]}', '{extra[1]}'…). A command "
+        "takes one movie or table: if single images are the frames of a movie, join them first, "
+        "for instance with Fiji (File › Import › Image Sequence, then save as TIFF); put a name "
+        "with spaces in quotes"
+    )

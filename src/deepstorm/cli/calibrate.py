@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deepstorm.cli import options
 from deepstorm.cli.terminal import print_figures, print_json, print_table, results
 from deepstorm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepstorm.structures import Calibration
 
 Psf = Annotated[
     Path | None,
@@ -48,6 +51,9 @@ def calibrate(
     offset_adu: options.Offset = None,
     adu_per_electron: options.Gain = None,
     sigma_px: options.Sigma = None,
+    offset_map: options.OffsetMap = None,
+    gain_map: options.GainMap = None,
+    variance_map: options.VarianceMap = None,
     psf: Psf = None,
     positions: Positions = None,
     z_step_nm: ZStep = None,
@@ -58,15 +64,13 @@ def calibrate(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure camera, PSF, background and density from a raw movie alone."""
-    from deepstorm.api.calibrate import CalibrationOutputs, calibration_record, calibration_table
+    from deepstorm.api.calibrate import CalibrationOutputs
     from deepstorm.api.calibrate import calibrate as run
     from deepstorm.api.known_values import known_values
-    from deepstorm.io.movies.selection import Region, parse_frames
 
     part: dict[str, Any] = {
         "pixel_size_nm": pixel_size_nm,
-        "frames": parse_frames(frames) if frames is not None else None,
-        "region": Region.parse(region) if region is not None else None,
+        **options.selection(frames, region),
         "overwrite": overwrite,
     }
     known: dict[str, Any] = {
@@ -75,6 +79,9 @@ def calibrate(
         "offset_adu": offset_adu,
         "adu_per_electron": adu_per_electron,
         "sigma_px": sigma_px,
+        "offset_map": offset_map,
+        "gain_map": gain_map,
+        "variance_map": variance_map,
     }
     of_psf = {"positions": positions, "z_step_nm": z_step_nm, "radius_px": radius_px}
     _check_choice(psf, {"output": output, "picture": picture} | known, of_psf)
@@ -86,11 +93,18 @@ def calibrate(
         return
     outputs = CalibrationOutputs(output, picture)
     result = run(movie, **part, known=known_values(**known), outputs=outputs)
+    _show(result, movie.name, as_json=as_json)
+
+
+def _show(calibration: Calibration, title: str, *, as_json: bool) -> None:
+    """Print what was measured, then what was assumed."""
+    from deepstorm.api.calibrate import calibration_record, calibration_table
+
     if as_json:
-        print_json(calibration_record(result))
+        print_json(calibration_record(calibration))
         return
-    print_table(calibration_table(result), movie.name)
-    for note in result.notes:
+    print_table(calibration_table(calibration), title)
+    for note in calibration.notes:
         results.print(note, style="dim", highlight=False, markup=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,6 +49,17 @@ Gain = Annotated[
     float | None,
     typer.Option("--gain", metavar="ADU/E", help="Counts per electron; gives the excess noise."),
 ]
+OffsetMap = Annotated[
+    Path | None,
+    typer.Option("--offset-map", help="Image of each pixel's counts in the dark: TIFF or .npy."),
+]
+GainMap = Annotated[
+    Path | None, typer.Option("--gain-map", help="Image of each pixel's gain: TIFF or .npy.")
+]
+VarianceMap = Annotated[
+    Path | None,
+    typer.Option("--variance-map", help="Image of each pixel's variance in the dark."),
+]
 Sigma = Annotated[
     float | None, typer.Option("--sigma", metavar="PX", help="Known width of the PSF.")
 ]
@@ -90,3 +101,13 @@ Resume = Annotated[
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Also save curves for TensorBoard.")
 ]
+
+
+def selection(frames: str | None, region: str | None) -> dict[str, Any]:
+    """Return the part of a movie that was asked for, as the API takes it."""
+    from deepstorm.io.movies.selection import Region, parse_frames
+
+    return {
+        "frames": parse_frames(frames) if frames is not None else None,
+        "region": Region.parse(region) if region is not None else None,
+    }

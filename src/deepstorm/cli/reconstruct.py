@@ -15,12 +15,16 @@ from deepstorm.cli.options import (
     DeviceName,
     Frames,
     Gain,
+    GainMap,
     Offset,
+    OffsetMap,
     Overwrite,
     PixelSize,
     Roi,
     Sigma,
+    VarianceMap,
     Zero,
+    selection,
 )
 from deepstorm.cli.terminal import print_json, print_table, progress, warn
 from deepstorm.errors import InputError
@@ -101,6 +105,9 @@ def reconstruct(
     offset_adu: Offset = None,
     adu_per_electron: Gain = None,
     sigma_px: Sigma = None,
+    offset_map: OffsetMap = None,
+    gain_map: GainMap = None,
+    variance_map: VarianceMap = None,
     device: Device = DeviceName.AUTO,
     engine: Engine = "auto",
     overwrite: Overwrite = False,
@@ -108,31 +115,31 @@ def reconstruct(
     as_json: AsJson = False,
 ) -> None:
     """Turn a blinking movie into a super-resolution image."""
-    from deepstorm.api.known_values import known_values
-    from deepstorm.api.reconstruct import reconstruct as run
-    from deepstorm.io.movies.selection import Region, parse_frames
+    import deepstorm
 
-    known = known_values(
+    known = deepstorm.known_values(
         calibration,
         adu_per_photon=adu_per_photon,
         zero_adu=zero_adu,
         offset_adu=offset_adu,
         adu_per_electron=adu_per_electron,
         sigma_px=sigma_px,
+        offset_map=offset_map,
+        gain_map=gain_map,
+        variance_map=variance_map,
     )
     windows = _windows(window, step)
     outputs = _outputs(movie, output, localizations, preview, time_lapse=windows is not None)
-    outputs.check(overwrite=overwrite, inputs=[calibration])
+    outputs.check(overwrite=overwrite, inputs=[calibration, offset_map, gain_map, variance_map])
     with progress("reconstructing", "frames") as update:
-        result = run(
+        result = deepstorm.reconstruct(
             movie,
             outputs=outputs,
             pixel_size_nm=pixel_size_nm,
             known=known,
             upsampling=upsampling,
             network=network,
-            frames=parse_frames(frames) if frames is not None else None,
-            region=Region.parse(region) if region is not None else None,
+            **selection(frames, region),
             windows=windows,
             device=device.value,
             engine=engine,
@@ -166,10 +173,11 @@ def _outputs(
 ) -> Outputs:
     """Return where to write: beside the movie, and beside the image, unless told otherwise."""
     from deepstorm.api.outputs import Outputs
-    from deepstorm.files import check_named
+    from deepstorm.files import stem_of
 
     if image is None:
-        image = check_named(movie).with_name(f"{movie.stem}_deepstorm.tif")
+        place = movie.resolve() if movie.is_dir() else movie
+        image = place.with_name(f"{stem_of(movie)}_deepstorm.tif")
     beside = Outputs.beside(image, time_lapse=time_lapse)
     return replace(
         beside,

@@ -33,9 +33,9 @@ def simulate(
     """Simulate a blinking movie with known truth."""
     from deepstorm.api.simulate import simulate as run
     from deepstorm.api.simulate import simulation_settings
-    from deepstorm.files import check_named, check_outputs
+    from deepstorm.files import check_named, check_outputs, stem_of
 
-    table = truth or check_named(movie).with_name(f"{movie.stem}_truth.csv")
+    table = truth or check_named(movie).with_name(f"{stem_of(movie)}_truth.csv")
     check_outputs([movie, table], overwrite=overwrite, inputs=[settings, positions])
     chosen = simulation_settings(
         settings, frames=frames, density_per_um2=density, positions=positions

@@ -7,14 +7,16 @@ import re
 import typer
 
 _QUOTE = "'"
+_SLICE = re.compile(r"slice\((\d+), (\d+)\)")
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
 def in_options(message: str, options: dict[str, tuple[str, str]]) -> str:
     """Return a message whose Python arguments are replaced by the options of the same name.
 
-    `` `pixel_size_nm=100` `` becomes ``--pixel-size 100``, and `` `resume=False` `` becomes
-    ``--no-resume``. An argument that no command has stays as it is.
+    `` `pixel_size_nm=100` `` becomes ``--pixel-size 100``, `` `resume=False` `` becomes
+    ``--no-resume``, and `` `frames=slice(0, 9)` `` becomes ``--frames 0:9``. An argument that no
+    command has stays as it is.
 
     Parameters
     ----------
@@ -29,6 +31,7 @@ def in_options(message: str, options: dict[str, tuple[str, str]]) -> str:
         if name not in options:
             return found[0]
         on, off = options[name]
+        value = value and _SLICE.sub(r"\1:\2", value)
         if value in (None, "True"):
             return on
         return off if value == "False" and off else f"{on} {value.strip(_QUOTE)}"

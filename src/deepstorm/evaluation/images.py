@@ -58,12 +58,16 @@ class RegisteredNmse:
         The same without a shift.
     dx_nm, dy_nm : float
         The best shift: what was added to the true positions, in nm.
+    at_limit : bool
+        Whether the best shift is the largest that was tried, along one of the axes: then the true
+        one may lie beyond, and the error is not that of a registered image.
     """
 
     nmse_percent: float
     unregistered_nmse_percent: float
     dx_nm: float
     dy_nm: float
+    at_limit: bool = False
 
 
 def score_image(image: npt.ArrayLike, truth: npt.ArrayLike) -> ImageScores:
@@ -255,7 +259,8 @@ def registered_nmse(
             if value < best:
                 best, (dx_nm, dy_nm) = value, shift
         step, reach = step / 2, 1
-    return RegisteredNmse(best, unregistered, dx_nm, dy_nm)
+    at_limit = 0 < max_shift_nm < max(abs(dx_nm), abs(dy_nm)) + 2 * step
+    return RegisteredNmse(best, unregistered, dx_nm, dy_nm, at_limit)
 
 
 @dataclass(frozen=True, slots=True)

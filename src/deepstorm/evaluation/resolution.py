@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ _TUKEY_SHAPE = 0.25
 # With fewer rings a resolution read from the curve would be noise.
 _MIN_FRC_SIDE_PX = 16
 
+FrcOutcome = Literal["resolved", "finer than two pixels", "nothing in common"]
+
 
 @dataclass(frozen=True, slots=True)
 class FourierRingCorrelation:
@@ -34,15 +37,19 @@ class FourierRingCorrelation:
     correlation : ndarray of float64, shape (n,)
         Correlation in each ring, −1 to 1, not smoothed.
     resolution_nm : float or None
-        Inverse of the first frequency at which the smoothed correlation falls below 1/7. ``None``
-        where it never does (the resolution is finer than two pixels) or is below from the start
-        (the images have nothing in common). A value of the order of the field means the latter,
-        too: the first rings hold so few frequencies that chance alone may correlate them.
+        Inverse of the first frequency at which the smoothed correlation falls below 1/7. A value of
+        the order of the field means nothing: the first rings hold so few frequencies that chance
+        alone may correlate them.
+    outcome : str
+        Whether it is ``"resolved"``. Where ``resolution_nm`` is ``None``, the correlation is either
+        never below 1/7 (``"finer than two pixels"``), or below from the start (``"nothing in
+        common"``).
     """
 
     frequency_per_nm: Float64Array
     correlation: Float64Array
     resolution_nm: float | None
+    outcome: FrcOutcome
 
 
 def line_profile(
@@ -222,8 +229,9 @@ def fourier_ring_correlation(
     correlation = np.divide(cross, np.sqrt(power), out=np.zeros_like(cross), where=power > 0)
     frequency = np.arange(1, len(correlation) + 1) / (min(a.shape) * pixel_size_nm)
     weights = _ring_sums(np.ones(a.shape))
-    resolution_nm = _resolution_nm(frequency, correlation, weights)
-    return FourierRingCorrelation(frequency, correlation, resolution_nm)
+    return FourierRingCorrelation(
+        frequency, correlation, *_resolution(frequency, correlation, weights)
+    )
 
 
 def _spectrum(image: Float64Array, name: str) -> npt.NDArray[np.complex128]:
@@ -244,18 +252,20 @@ def _ring_sums(values: Float64Array) -> Float64Array:
     return sums[1 : min(values.shape) // 2 + 1]
 
 
-def _resolution_nm(
+def _resolution(
     frequency_per_nm: Float64Array, correlation: Float64Array, weights: Float64Array
-) -> float | None:
+) -> tuple[float | None, FrcOutcome]:
     width = max(3, 2 * (len(correlation) // 40) + 1)
     # Weights: the first rings hold few frequencies, so that chance alone correlates them.
     smooth = uniform_filter1d(correlation * weights, width, mode="nearest")
     smooth /= uniform_filter1d(weights, width, mode="nearest")
     below = np.flatnonzero(smooth < FRC_THRESHOLD)
-    if len(below) == 0 or below[0] == 0:
-        return None
+    if len(below) == 0:
+        return None, "finer than two pixels"
+    if below[0] == 0:
+        return None, "nothing in common"
     k = int(below[0])
     crossing = np.interp(
         FRC_THRESHOLD, [smooth[k], smooth[k - 1]], [frequency_per_nm[k], frequency_per_nm[k - 1]]
     )
-    return float(1 / crossing)
+    return float(1 / crossing), "resolved"

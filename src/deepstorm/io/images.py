@@ -19,10 +19,18 @@ from deepstorm.io.checking import (
 )
 from deepstorm.io.matlab import read_matrix
 from deepstorm.io.movies.npy import NpyFormat, map_npy
-from deepstorm.io.movies.tiff.metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.pixel_sizes import IMAGE_PIXELS_NM
 from deepstorm.io.movies.tiff.stack import TiffMovie
 
 _NM_PER_CM = 1e7
+_PICTURES = {
+    "PNG": (b"\x89PNG",),
+    "JPEG": (b"\xff\xd8\xff",),
+    "GIF": (b"GIF8",),
+    "BMP": (b"BM",),
+    "PDF": (b"%PDF",),
+    "WebP or AVI": (b"RIFF",),
+}
 
 
 def write_image(
@@ -108,9 +116,21 @@ def read_image(path: PathLike) -> tuple[AnyArray, float | None]:
     elif NpyFormat.matches(head_of(file), file):
         image, pixel_size_nm = np.array(map_npy(file)), None
     else:
+        _refuse_picture(file)
         image, pixel_size_nm = _read_tiff(file)
     require_image(image, f"'{file.name}'")
     return _as_float(image), pixel_size_nm
+
+
+def _refuse_picture(file: Path) -> None:
+    """Refuse what is made to be looked at: its brightness is no longer that of the image."""
+    head = head_of(file)
+    for kind, signatures in _PICTURES.items():
+        if head.startswith(signatures):
+            raise InputError(
+                f"'{file.name}' is a picture ({kind}), whose colours and contrast are for the eye; "
+                "give the image itself: TIFF, NumPy .npy or MATLAB .mat"
+            )
 
 
 def _as_float(image: AnyArray) -> AnyArray:

@@ -11,7 +11,7 @@ from deepstorm.arrays import AnyArray, Float64Array, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
 from deepstorm.io.checking import require_numbers, require_pixel_size
-from deepstorm.io.movies.tiff.metadata import IMAGE_PIXELS_NM
+from deepstorm.io.movies.tiff.pixel_sizes import IMAGE_PIXELS_NM
 from deepstorm.io.movies.tiff.stack import TiffMovie
 
 LARGEST_SIDE_PX = 4096

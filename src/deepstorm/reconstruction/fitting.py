@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from deepstorm.arrays import AnyArray, Float32Array, IntArray
+from deepstorm.arrays import Float32Array, IntArray
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.cleaning import Cleaning
 from deepstorm.calibration.inspection import inspect_frames
+from deepstorm.calibration.sampling import FrameSample
 from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import Scaling
 from deepstorm.reconstruction.emitters.photometry import measure_light
@@ -67,7 +68,7 @@ class FittedMovie:
 
 
 def fit_movie(
-    sample: AnyArray,
+    sample: FrameSample,
     calibration: Calibration,
     known: KnownValues,
     card: NetworkCard,
@@ -77,7 +78,7 @@ def fit_movie(
 
     Parameters
     ----------
-    sample : ndarray, shape (frame, y, x)
+    sample : FrameSample
         Frames spread over the movie.
     calibration : Calibration
         Of these frames.
@@ -88,13 +89,14 @@ def fit_movie(
         Pixels of the image per camera pixel.
     """
     cleaning = Cleaning.of(calibration)
-    cleaned = cleaning.clean(sample)
+    cleaned = cleaning.clean(sample.frames)
+    movie = inspect_frames(sample.frames, calibration, upsampling, sample.numbers)
     return FittedMovie(
         known=known,
         calibration=calibration,
         cleaning=cleaning,
         scaling=_leveling(cleaned, card.scaling, calibration),
-        findings=judge(card.name, card.validity, inspect_frames(sample, calibration, upsampling)),
+        findings=judge(card.name, card.validity, movie),
     )
 
 

@@ -115,8 +115,8 @@ class Reconstructor:
         if windows is not None:
             windows.starts(movie.shape[0])
         given = replace(known or KnownValues(), pixel_size_nm=pixel_size_nm)
-        sample = sample_frames(movie, among).frames
-        calibration = calibrate_frames(sample, known=given)
+        sample = sample_frames(movie, among)
+        calibration = calibrate_frames(sample.frames, known=given)
         return Job(
             network=self._network,
             fitted=fit_movie(sample, calibration, given, self._network.card, self.upsampling),

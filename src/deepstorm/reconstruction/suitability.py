@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from deepstorm.calibration.assumption import NO_NOISE
+from deepstorm.calibration.dense_start import CROWDED
 from deepstorm.calibration.inspection import Conditions
 from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.structures import Calibration, Caution, Estimate
@@ -22,8 +23,6 @@ MOST_EXCESS_NOISE = 2.0
 # Drift below this part of an image pixel is not to be seen.
 LEAST_DRIFT_IMAGE_PX = 0.5
 FAULTY_SHARE, FEW_FAULTY = 0.002, 5
-# So many emitters in the area of one spot, 4 pi sigma², are not to be told apart in a frame.
-CROWDED = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +241,24 @@ def _faults(movie: Conditions) -> list[Caution]:
     emitters = _blank(movie) if movie.has_no_emitters else _drift(movie)
     return [
         *emitters,
+        *_dense_start(movie),
         *_noise_free(movie.calibration),
         *_faulty_pixels(movie.calibration),
         *_saturation(movie),
     ]
+
+
+def _dense_start(movie: Conditions) -> list[Caution]:
+    start = movie.dense_start
+    if start is None:
+        return []
+    sentence = (
+        f"The first {start.frames} frames are far brighter than the later ones: if their light is "
+        f"that of emitters, {_said(start.per_spot)} of them share the area of one spot at first, "
+        f"and more than {CROWDED:g} cannot be told apart. Leave these frames out: "
+        f"--frames {start.frames}:."
+    )
+    return [Caution("dense-start", sentence, start.per_spot)]
 
 
 def _noise_free(calibration: Calibration) -> list[Caution]:

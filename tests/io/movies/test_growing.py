@@ -128,7 +128,7 @@ def test_a_file_that_is_cut_off_is_read_only_where_it_is_said_to_grow(
         open_movie(path)
     with open_movie(path, growing=True) as movie:
         assert movie.shape[0] == 6
-        assert "whole frames and an end that is not" in movie.notes[0]
+        assert "whole frames, which are read, and an end that is not whole" in movie.notes[0]
         with movie.reopen() as again:
             assert again.shape == movie.shape
 

@@ -25,7 +25,7 @@ def test_thunderstorm_has_the_background_as_offset(tmp_path: Path) -> None:
     write_localizations(tmp_path / "t.csv", TABLE)
     assert (tmp_path / "t.csv").read_text().splitlines() == [
         '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]",'
-        '"uncertainty [nm]"',
+        '"uncertainty_xy [nm]"',
         "1,1,100.000,200.000,110.000,900.000,20.000,8.000",
     ]
 

@@ -142,7 +142,7 @@ def test_a_thunderstorm_table_has_the_known_columns_and_no_others(tmp_path: Path
     )
     write_localizations(tmp_path / "t.csv", table)
     assert (tmp_path / "t.csv").read_text().splitlines() == [
-        '"id","frame","x [nm]","y [nm]","intensity [photon]","uncertainty [nm]",'
+        '"id","frame","x [nm]","y [nm]","intensity [photon]","uncertainty_xy [nm]",'
         '"confidence [a.u.]"',
         "1,1,1.235,2.000,Infinity,NaN,0.500000",
     ]

@@ -55,8 +55,9 @@ class _Before:
 class FileMovie(MovieBase):
     """A movie in a file, which can be opened again by the path of the file.
 
-    A format derives from it, sets ``shape`` and ``dtype``, ``pixel_size_nm`` and ``notes`` where it
-    knows them, and has :meth:`_frames`. One object may be used from several threads.
+    A format derives from it, sets ``shape`` and ``dtype``, ``pixel_size_nm``, ``pixel_size_doubt``
+    and ``notes`` where it knows them, and has :meth:`_frames`. One object may be used from several
+    threads.
 
     Parameters
     ----------
@@ -74,6 +75,7 @@ class FileMovie(MovieBase):
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     pixel_size_nm: float | None = None
+    pixel_size_doubt: str = ""
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: PathLike, **options: Any) -> None:

@@ -39,6 +39,10 @@ class Movie(Protocol):
         """Size of a camera pixel in nm where the source gives a credible one, else None."""
 
     @property
+    def pixel_size_doubt(self) -> str:
+        """What the source says of the size and why that is not believed; mostly empty."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for people: what may be wrong with the movie, frames that lack for instance."""
 
@@ -83,6 +87,11 @@ class MovieBase:
 
     ``__reduce__`` says what opens the movie again, for pickle as for :meth:`reopen`.
     """
+
+    @property
+    def pixel_size_doubt(self) -> str:
+        """Why a stated pixel size is not believed; by default none is stated."""
+        return ""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from deepstorm.arrays import AnyArray, PathLike
-from deepstorm.errors import InputError
+from deepstorm.errors import CutOffError, InputError
 from deepstorm.io.checking import existing_file, head_of
 from deepstorm.io.movies.movie import ArrayMovie, Movie
 from deepstorm.io.movies.selection import SelectedMovie
@@ -26,6 +27,9 @@ FORMATS = (
 They are imported one after the other until one matches, so that nobody waits for a reader that is
 not needed.
 """
+
+
+_IMAGES = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg")
 
 
 class MovieFormat(Protocol):
@@ -115,8 +119,26 @@ def _open_file(path: Path, *, growing: bool) -> Movie:
     head = b"" if path.is_dir() else head_of(existing_file(path))
     for form in map(_format, FORMATS):
         if form.matches(head, path):
-            return form.open(path, growing=growing)
-    raise InputError(_why_not(existing_file(path), head))
+            try:
+                return form.open(path, growing=growing)
+            except CutOffError as error:
+                if growing:
+                    raise
+                raise _with_remedy(error, form, path) from None
+    raise InputError(_why_not(path, head))
+
+
+def _with_remedy(error: CutOffError, form: type[MovieFormat], path: Path) -> CutOffError:
+    """Say how many frames of a movie that was cut off are whole, and how to use them."""
+    try:
+        with form.open(path, growing=True) as movie:
+            whole = movie.shape[0]
+    except InputError:
+        return error
+    return CutOffError(
+        f"{error}, or use its first {whole} frames, which are whole: `frames=slice(0, {whole})`",
+        whole,
+    )
 
 
 def _format(reference: str) -> type[MovieFormat]:
@@ -124,8 +146,11 @@ def _format(reference: str) -> type[MovieFormat]:
     return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
-def _why_not(file: Path, head: bytes) -> str:
+def _why_not(path: Path, head: bytes) -> str:
     """Say what came instead of a movie, and what is read."""
+    if path.is_dir():
+        return _why_no_folder(path)
+    file = existing_file(path)
     forms = [_format(reference) for reference in FORMATS]
     named = [form.name for form in forms if file.suffix.lower() in form.suffixes]
     read = "; ".join(f"{form.name} ({', '.join(form.suffixes)})" for form in forms)
@@ -134,6 +159,20 @@ def _why_not(file: Path, head: bytes) -> str:
         f"'{file.name}' is not {is_not}: it begins with {_beginning(head)}. Movies are read from "
         f"{read}; save others as TIFF, for instance with Fiji"
     )
+
+
+def _why_no_folder(folder: Path) -> str:
+    """Say what a folder holds instead of a movie."""
+    suffixes = Counter(file.suffix.lower() for file in folder.iterdir() if file.is_file())
+    images = {suffix: count for suffix, count in suffixes.items() if suffix in _IMAGES}
+    if sum(images.values()) > 1:
+        suffix, count = max(images.items(), key=lambda item: item[1])
+        return (
+            f"'{folder}' is a folder with {count} files {suffix}, and a movie is one file: if each "
+            "of them is a frame, join them into one, for instance with Fiji (File › Import › Image "
+            "Sequence, then save as TIFF); if each is a movie, give one of them"
+        )
+    return f"'{folder}' is a folder without an index of NDTiff; give the name of a file"
 
 
 def _beginning(head: bytes) -> str:

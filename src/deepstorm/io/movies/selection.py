@@ -146,6 +146,11 @@ class SelectedMovie(MovieBase):
         return self._movie.pixel_size_nm
 
     @property
+    def pixel_size_doubt(self) -> str:
+        """Why the size that the source states is not believed."""
+        return self._movie.pixel_size_doubt
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What may be wrong with the whole movie."""
         return self._movie.notes

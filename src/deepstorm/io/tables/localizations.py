@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -12,8 +13,9 @@ import numpy as np
 from deepstorm.arrays import PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import OutputSet, output_set
-from deepstorm.io.checking import existing_file
-from deepstorm.io.tables.numbers import Head, read_head
+from deepstorm.io.checking import existing_file, head_of
+from deepstorm.io.tables.numbers import UTF_16, Head, is_text, read_head
+from deepstorm.io.tables.picasso import HDF5_SIGNATURE
 from deepstorm.io.tables.table_format import GrowingFormat, TableFormat, WriteOptions
 from deepstorm.structures import Localizations
 
@@ -30,11 +32,30 @@ TABLE_FORMATS = (
 _FORMATS: tuple[TableFormat, ...] = tuple(resolve_name(place)() for place in TABLE_FORMATS)
 _BY_SUFFIX = {suffix: form.name for form in _FORMATS for suffix in form.suffixes}
 
+_MATLAB = b"MATLAB 5.0 MAT-file"
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
 FORMATS = tuple(sorted(form.name for form in _FORMATS))
 """The names of all formats, for reading and for writing."""
 
 
-def read_localizations(path: PathLike, *, pixel_size_nm: float | None = None) -> Localizations:
+def is_table(path: PathLike) -> bool:
+    """Whether a file is a table, by how it begins: as HDF5 or as text, but not as MATLAB's.
+
+    Raises
+    ------
+    InputError
+        If it is missing, empty or no regular file.
+    """
+    head = head_of(existing_file(path))
+    if head.startswith(_MATLAB):
+        return False
+    return head.startswith((HDF5_SIGNATURE, *UTF_16)) or is_text(head)
+
+
+def read_localizations(
+    path: PathLike, *, pixel_size_nm: float | None = None, first_frame: int | None = None
+) -> Localizations:
     """Read a table of localizations; its format is recognised from its content.
 
     Parameters
@@ -45,6 +66,10 @@ def read_localizations(path: PathLike, *, pixel_size_nm: float | None = None) ->
     pixel_size_nm : float, optional
         Size of a camera pixel, for tables that count in pixels. It takes the place of the size that
         the file itself may give.
+    first_frame : int, optional
+        The number that the table gives to the first frame of its movie, 0 or 1. Where absent, its
+        format decides; a table in a format that counts from 1, but with an entry in frame 0, counts
+        from 0.
 
     Returns
     -------
@@ -61,7 +86,7 @@ def read_localizations(path: PathLike, *, pixel_size_nm: float | None = None) ->
     """
     file = existing_file(path)
     try:
-        head = read_head(file)
+        head = replace(read_head(file), first_frame=first_frame)
         return _format_of(head).read(head, pixel_size_nm)
     except OSError as error:
         raise InputError(f"the file '{file}' cannot be read: {error}") from error
@@ -72,6 +97,8 @@ def _format_of(head: Head) -> TableFormat:
         if form.matches(head):
             return form
     shown = f"its columns are {', '.join(head.names)[:80]!r}" if head.names else "it is not text"
+    if head.start.startswith(_WORKBOOKS):
+        shown = "it is an Excel workbook, which has to be saved as CSV first"
     raise InputError(
         f"'{head.path.name}' is not a known table of localizations: {shown}; expected one of the "
         f"formats {', '.join(FORMATS)}"

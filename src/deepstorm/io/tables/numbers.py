@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
+import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -14,13 +16,25 @@ import numpy as np
 
 from deepstorm.arrays import AnyArray, Float64Array
 from deepstorm.errors import InputError
+from deepstorm.io.tables.cells import (
+    BLANKS,
+    NumberReader,
+    delimiter_of,
+    headings,
+    looks_like_number,
+    split,
+    with_points,
+)
 
-_DELIMITERS = ",\t;"
 _MAX_LINE = 100_000
 _ROWS_PER_CHUNK = 20_000
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How text of two bytes a letter begins."""
 _START_BYTES = 8
 # What no text has: control characters besides tab, line feed, form feed and carriage return.
 _CONTROL_CODES = frozenset(range(32)) - frozenset(b"\t\n\f\r")
+# What some programs write below their tables, after a blank line: ``VoxelSizeX : 0.1``.
+_FOOTER = re.compile(r"[A-Za-z]\w*\s*:(\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +52,13 @@ class Head:
     names : tuple of str
         The cells of the header, without quotes; empty if the table has no header.
     delimiter : str
-        What separates the cells.
+        What separates the cells: a comma, a semicolon, a tab, or a blank for any number of blanks.
     width : int
         Number of columns; 0 if the file is no text.
     lines_above : int
         Number of lines before the first row of numbers.
+    first_frame : int, optional
+        The number of the first frame, where somebody says it; else the format does.
     """
 
     path: Path
@@ -52,6 +68,7 @@ class Head:
     delimiter: str = ","
     width: int = 0
     lines_above: int = 0
+    first_frame: int | None = None
 
     def where(self, row: int) -> str:
         """Say in which file and line the numbers of a row stand; blank lines are not rows."""
@@ -61,6 +78,11 @@ class Head:
                 if row < 0:
                     return f"'{self.path.name}', line {number}"
         return f"'{self.path.name}'"
+
+
+def is_text(start: bytes) -> bool:
+    """Whether the first bytes of a file may be those of a text."""
+    return not _CONTROL_CODES.intersection(start)
 
 
 def read_head(path: Path) -> Head:
@@ -73,9 +95,9 @@ def read_head(path: Path) -> Head:
     """
     with path.open("rb") as raw:
         start = raw.read(_START_BYTES)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if start.startswith(UTF_16):
         raise InputError(f"'{path.name}' is text in UTF-16; save it again in UTF-8")
-    if _CONTROL_CODES.intersection(start):
+    if not is_text(start):
         return Head(path, start)
     comments: list[str] = []
     lines_above = 0
@@ -92,20 +114,21 @@ def read_head(path: Path) -> Head:
 
 def _head(above: Head, line: str) -> Head:
     """Add the header to what stands above it, or that the line is the first row of numbers."""
-    delimiter = max(_DELIMITERS, key=line.count)
-    names = tuple(cell.strip() for cell in next(csv.reader([line.strip()], delimiter=delimiter)))
+    delimiter = delimiter_of(line)
+    names = headings(line, delimiter)
     known = replace(above, delimiter=delimiter, width=len(names))
-    if all(map(_is_number, names)):
-        return known
-    return replace(known, names=names, lines_above=above.lines_above + 1)
+    if all(map(looks_like_number, names)):
+        return replace(known, names=_names_in_comments(above.comments, len(names)))
+    return replace(known, names=tuple(names), lines_above=above.lines_above + 1)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _names_in_comments(comments: Sequence[str], width: int) -> tuple[str, ...]:
+    """Return the names of columns in the last comment above them, if that is what it has."""
+    for line in comments[-1:]:
+        names = headings(line, delimiter_of(line))
+        if len(names) == width and any("frame" in name.lower() for name in names):
+            return tuple(names)
+    return ()
 
 
 def _opened(head: Head) -> TextIO:
@@ -131,13 +154,12 @@ def read_numbers(head: Head) -> Float64Array:
     """
     with _opened(head) as handle:
         start = handle.tell()
-        if not any(line.strip() for line in iter(handle.readline, "")):
+        first = next((line for line in iter(handle.readline, "") if line.strip()), "")
+        if not first:
             return np.empty((0, head.width))
         handle.seek(start)
         try:
-            numbers = np.loadtxt(
-                handle, delimiter=head.delimiter, comments=None, quotechar='"', ndmin=2
-            )
+            numbers = _read_fast(handle, head, decimal_comma="," in first and head.delimiter != ",")
         except ValueError:
             numbers = np.empty((0, 0))
         if numbers.shape[1] == head.width:
@@ -146,34 +168,50 @@ def read_numbers(head: Head) -> Float64Array:
         return _read_line_by_line(handle, head)
 
 
+def _read_fast(handle: TextIO, head: Head, *, decimal_comma: bool) -> Float64Array:
+    return np.loadtxt(
+        with_points(handle, head.delimiter) if decimal_comma else handle,
+        delimiter=None if head.delimiter == BLANKS else head.delimiter,
+        comments=None,
+        quotechar='"',
+        ndmin=2,
+    )
+
+
 def _read_line_by_line(handle: TextIO, head: Head) -> Float64Array:
-    """Read what the fast way could not: empty cells, or a fault, which is named."""
-    values = array("d")
+    """Read what the fast way could not: empty cells, quotes, or a fault, which is named."""
+    values, reader, after_blank = array("d"), NumberReader(head.delimiter), False
+    number = head.lines_above
     for number, line in enumerate(handle, head.lines_above + 1):
-        if line.strip():
-            values.extend(_cells(line, head, number))
+        if not line.strip():
+            after_blank = True
+        elif after_blank and _FOOTER.match(line):
+            break
+        else:
+            values.extend(_cells(line, head, number, reader))
+    with _named(head, number):
+        reader.finish()
     return np.array(values).reshape(-1, head.width)
 
 
-def _cells(line: str, head: Head, number: int) -> list[float]:
-    cells = line.rstrip("\r\n").split(head.delimiter)
-    if len(cells) != head.width:
-        raise InputError(
-            f"'{head.path.name}', line {number}: {len(cells)} values where {head.width} are "
-            "expected; the file may be damaged or cut off"
-        )
-    return [_number(cell.strip().strip('"'), head, number) for cell in cells]
+def _cells(line: str, head: Head, number: int, reader: NumberReader) -> list[float]:
+    with _named(head, number):
+        cells = split(line, head.delimiter)
+        if len(cells) != head.width:
+            raise ValueError(
+                f"{len(cells)} values where {head.width} are expected; the file may be damaged or "
+                "cut off"
+            )
+        return [reader.read(cell) for cell in cells]
 
 
-def _number(cell: str, head: Head, line: int) -> float:
+@contextlib.contextmanager
+def _named(head: Head, line: int) -> Iterator[None]:
+    """Say in which line of which file something is wrong."""
     try:
-        if "_" in cell:  # Python reads 1_0 as ten; no table means that.
-            raise ValueError
-        return float(cell) if cell else np.nan
-    except ValueError:
-        raise InputError(
-            f"'{head.path.name}', line {line}: '{cell[:40]}' is not a number"
-        ) from None
+        yield
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"'{head.path.name}', line {line}: {error}") from None
 
 
 def write_rows(

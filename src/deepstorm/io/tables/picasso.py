@@ -20,7 +20,8 @@ from deepstorm.structures import Localizations
 if TYPE_CHECKING:
     import h5py
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""How HDF5 files begin."""
 
 _MAX_YAML_BYTES = 2**20
 _MAX_INFLATION = 1100
@@ -43,7 +44,7 @@ class Picasso(TableFormat):
 
     def matches(self, head: Head) -> bool:
         """Recognise any HDF5 file."""
-        return head.start.startswith(_HDF5_SIGNATURE)
+        return head.start.startswith(HDF5_SIGNATURE)
 
     def read(self, head: Head, pixel_size_nm: float | None) -> Localizations:
         """Read the table.
@@ -77,7 +78,7 @@ class Picasso(TableFormat):
             columns.pop("uncertainty_nm", None)
         return localizations_from_columns(
             columns,
-            first_frame=0,
+            first_frame=head.first_frame or 0,
             name=path.name,
             where=lambda row: f"'{path.name}', entry {row} (counted from 0)",
         )

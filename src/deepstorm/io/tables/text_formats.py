@@ -6,6 +6,7 @@ the first pixel, lengths in pixels — is converted here, where the format is re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,32 +21,57 @@ from deepstorm.structures import Localizations
 
 _MEANINGS = {
     "frame": "frame",
+    "frame number": "frame",
+    "first frame": "frame",
     "x": "x_nm",
     "y": "y_nm",
     "z": "z_nm",
+    "position x": "x_nm",
+    "position y": "y_nm",
+    "position z": "z_nm",
     "intensity": "photons",
     "photon #": "photons",
+    "photons": "photons",
+    "phot": "photons",
+    "number photons": "photons",
     "sigma": "sigma_nm",
+    "psfx": "sigma_nm",
     "sigma1": "sigma1_nm",
     "sigma2": "sigma2_nm",
     "offset": "background_photons",
+    "bg": "background_photons",
     "uncertainty": "uncertainty_nm",
     "uncertainty_xy": "uncertainty_nm",
+    "locprec": "uncertainty_nm",
+    "precision": "uncertainty_nm",
     "confidence": "confidence",
 }
 _LENGTHS_NM = {"nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3}
+_PIXELS = ("px", "pix", "pixel", "pixels")
 _PHOTONS = ("photon", "photons", "")
+_IN_BRACKETS = re.compile(r"([^\[(]*)[\[(]([^\])]*)[\])]?\s*")
+# Without brackets: SMAP's ``xnm``, and ``x_nm``.
+_IN_NAME = re.compile(r"(x|y|z|sigma|locprec|psfx|uncertainty)[ _]?(nm|um|µm|μm|px|pix)")
 
 
 def _name_and_unit(cell: str) -> tuple[str, str]:
-    name, _, unit = cell.strip().partition("[")
-    return name.strip().lower(), unit.rstrip("] ").strip().lower()
+    """Return what a heading names and in which unit, both in lower case."""
+    text = cell.strip().lower()
+    parts = _IN_BRACKETS.fullmatch(text) or _IN_NAME.fullmatch(text)
+    name, unit = parts.groups() if parts else (text, "")
+    return name.strip(), unit.strip()
+
+
+def names_positions(head: Head) -> bool:
+    """Whether a header names the place of every entry, in whichever unit."""
+    fields = {_MEANINGS.get(_name_and_unit(cell)[0]) for cell in head.names}
+    return {"x_nm", "y_nm"} <= fields
 
 
 def _factor(field: str, unit: str, pixel_size_nm: float | None, path: Path) -> float | None:
     """Return what turns a column into the unit of a field; None leaves the column out."""
     if field.endswith("_nm"):
-        if unit == "px":
+        if unit in _PIXELS:
             return needed_pixel_size(pixel_size_nm, f"'{path.name}' holds lengths in camera pixels")
         return _LENGTHS_NM.get(unit)
     # Light in camera counts cannot be told in photons without the camera's gain.
@@ -64,10 +90,10 @@ def _known_columns(head: Head, pixel_size_nm: float | None) -> dict[str, AnyArra
         factor = _factor(field, unit, pixel_size_nm, head.path)
         if factor is None:
             unclear[field] = cell
-        elif field in columns:
+        elif field in columns and field in ("frame", "x_nm", "y_nm"):
             raise InputError(f"'{head.path.name}' has two columns for {name}; keep one")
         else:
-            columns[field] = scaled(values, factor)
+            columns.setdefault(field, scaled(values, factor))
     _require_positions(columns, unclear, head.path.name)
     return columns
 
@@ -85,7 +111,11 @@ def _require_positions(
 
 
 class _UnitHeader(TableFormat):
-    """Tables whose header gives a name and a unit for each column; frames count from 1."""
+    """Tables whose header gives a name and a unit for each column; frames count from 1.
+
+    Some programs write such tables with frames counted from 0, as Picasso does: one that has an
+    entry in frame 0 is read so.
+    """
 
     quote = ""
     layout: tuple[tuple[str, str, str], ...]
@@ -135,17 +165,33 @@ def scaled(values: AnyArray, factor: float) -> AnyArray:
 
 
 def finished(head: Head, columns: Mapping[str, AnyArray], *, first_frame: int) -> Localizations:
-    """Make a record of the columns of a text table."""
+    """Make a record of the columns of a text table.
+
+    Parameters
+    ----------
+    head : Head
+    columns : mapping of str to ndarray, shape (n,)
+    first_frame : int
+        The number that the format gives to the first frame. A table of a format that counts from 1
+        counts from 0 if it has an entry in frame 0. What the head says of it comes before both.
+    """
+    if first_frame == 1 and "frame" in columns and (columns["frame"] == 0).any():
+        first_frame = 0
     return localizations_from_columns(
-        columns, first_frame=first_frame, name=head.path.name, where=head.where
+        columns,
+        first_frame=first_frame if head.first_frame is None else head.first_frame,
+        name=head.path.name,
+        where=head.where,
     )
 
 
 class ThunderStorm(_UnitHeader):
     """CSV tables of ThunderSTORM: quoted headings with units, corner origin, frames from 1.
 
-    The position uncertainty is read in both its spellings. The two widths of a 3D fit are read as
-    their root mean square.
+    Tables of others whose headings say what is what are read in the same way, such as those of SMAP
+    and of ZEISS Elyra. The position uncertainty is read in both its spellings, and written as
+    ``uncertainty_xy``, for which other programs look. The two widths of a 3D fit are read as their
+    root mean square.
     """
 
     name = "thunderstorm"
@@ -160,13 +206,13 @@ class ThunderStorm(_UnitHeader):
         ("sigma [nm]", "sigma_nm", "%.3f"),
         ("intensity [photon]", "photons", "%.3f"),
         ("offset [photon]", "background_photons", "%.3f"),
-        ("uncertainty [nm]", "uncertainty_nm", "%.3f"),
+        ("uncertainty_xy [nm]", "uncertainty_nm", "%.3f"),
         ("confidence [a.u.]", "confidence", "%.6f"),
     )
 
     def matches(self, head: Head) -> bool:
-        """Recognise any header with units."""
-        return any("[" in cell for cell in head.names)
+        """Recognise any header with units, and any that names positions."""
+        return any("[" in cell for cell in head.names) or names_positions(head)
 
 
 class ZeroCostDl4Mic(_UnitHeader):

@@ -79,8 +79,9 @@ def test_a_run_that_was_broken_off_says_so(
         np.testing.assert_array_equal(movie.read(0, movie.shape[0]), FRAMES[:page])
         assert movie.shape[0] == page
         assert movie.notes == (
-            f"'m.tif' holds {page} whole frames and an end that is not: the program that wrote it "
-            "did not finish",
+            f"'m.tif' holds {page} whole frames, which are read, and an end that is not whole: the "
+            "program that wrote it did not finish; saved again, for instance with Fiji, it is an "
+            "ordinary file",
         )
 
 

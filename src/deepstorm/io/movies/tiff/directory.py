@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
-from deepstorm.errors import InputError
+from deepstorm.errors import CutOffError, InputError
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
@@ -107,7 +107,7 @@ class DirectoryReader:
         if self._budget < 0:
             raise InputError(f"'{self._name}' is damaged: its page tables overlap")
         if offset + count > self.file_bytes:
-            raise InputError(
+            raise CutOffError(
                 f"'{self._name}' is truncated: {what} would end at byte {offset + count}, the file "
                 f"has {self.file_bytes}; copy or export it again"
             )

@@ -7,43 +7,28 @@ XML, tifffile in JSON. Everything else is a plain series of pages.
 from __future__ import annotations
 
 import contextlib
-import html
 import json
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from deepstorm.errors import InputError
+from deepstorm.io.movies.tiff.ome import OmeImage, is_ome, read_ome
 from deepstorm.io.movies.tiff.page_tables import PageTable
+from deepstorm.io.movies.tiff.pixel_sizes import (
+    CAMERA_PIXELS_NM,
+    TIFF_UNITS,
+    StatedSize,
+    size_from_micromanager,
+    size_from_ome,
+    size_from_tags,
+    unit_in_nm,
+)
 
-CAMERA_PIXELS_NM = (10.0, 1000.0)
-"""Between these lie the pixels of every camera behind a single-molecule microscope."""
-
-IMAGE_PIXELS_NM = (0.1, 10_000.0)
-"""Between these lie the pixels of an image of a sample; those of a page for print are larger."""
-
-_NM_PER_UNIT = {
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "micron": 1e3,
-    "microns": 1e3,
-    "micrometer": 1e3,
-    "um": 1e3,
-    "mm": 1e6,
-    "millimeter": 1e6,
-    "cm": 1e7,
-    "centimeter": 1e7,
-    "m": 1e9,
-    "meter": 1e9,
-    "pm": 1e-3,
-    "å": 0.1,
-}
-_DEFAULT_NM = 1000.0  # what Micro-Manager writes where no pixel size was ever set
-_NM_PER_RESOLUTION_UNIT = {2: 25.4e6, 3: 1e7}
-_CENTIMETRE = 3
-_OME_AXES = ("T", "C", "Z")
 _IMAGEJ_AXES = {"T": "frames", "C": "channels", "Z": "slices"}
+
+_CENTIMETRES: dict[int, tuple[str, float | None]] = {3: TIFF_UNITS[3]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +39,18 @@ class StackMetadata:
     ----------
     axes : dict of str to int
         Length of each axis besides y and x that is longer than 1.
-    pixel_size_nm : tuple of float, optional
-        Size along (x, y) as it is written, credible or not.
+    pixel_size : StatedSize, optional
+        As it is written, credible or not.
+    announced : int, optional
+        Number of frames, where the description gives one.
+    notes : tuple of str
+        What is odd about the description; sentences without the name of the file.
     """
 
     axes: dict[str, int] = field(default_factory=dict)
-    pixel_size_nm: tuple[float, float] | None = None
+    pixel_size: StatedSize | None = None
+    announced: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -67,12 +58,15 @@ class StackMetadata:
         return math.prod(self.axes.values())
 
     def credible_pixel_size_nm(self, limits_nm: tuple[float, float]) -> float | None:
-        """Return the pixel size if it is square within 1 % and inside ``limits_nm``, else None."""
-        if self.pixel_size_nm is None:
+        """Return the pixel size if it is believed; see :meth:`StatedSize.doubt`."""
+        stated = self.pixel_size
+        if stated is None or stated.nm is None or stated.doubt(limits_nm):
             return None
-        x, y = self.pixel_size_nm
-        square = abs(x - y) <= 0.01 * max(x, y)
-        return x if square and limits_nm[0] <= x <= limits_nm[1] else None
+        return stated.nm[0]
+
+    def pixel_size_doubt(self, limits_nm: tuple[float, float]) -> str:
+        """Say what is stated and why it is not believed; nothing where it is or none is."""
+        return "" if self.pixel_size is None else self.pixel_size.doubt(limits_nm)
 
 
 class SeveralFilesError(InputError):
@@ -99,16 +93,17 @@ def require_one_axis(axes: dict[str, int], name: str) -> None:
         )
 
 
-def read_stack_metadata(table: PageTable, name: str, *, alone: bool = True) -> StackMetadata:
+def read_stack_metadata(table: PageTable, name: str, *, file: str | None = None) -> StackMetadata:
     """Interpret the description of a TIFF file.
 
     Parameters
     ----------
     table : PageTable
     name : str
-        What the file is called in messages.
-    alone : bool
-        Whether the file must be a movie by itself.
+        What the movie is called in messages.
+    file : str, optional
+        A file whose planes are wanted, where the movie may be in several; otherwise the one that is
+        described must be a movie by itself.
 
     Raises
     ------
@@ -118,18 +113,21 @@ def read_stack_metadata(table: PageTable, name: str, *, alone: bool = True) -> S
         If it holds several images.
     """
     description = description_of(table)
-    if alone and _is_ome(description):
-        _check_alone(description, name)
-    for recognises, parse in _PARSERS:
-        if recognises(description):
-            return _with_micromanager(parse(table, name), table)
-    return _with_micromanager(_undescribed(table), table)
+    if is_ome(description):
+        found = _ome(table, name, file)
+    elif _is_imagej(description):
+        found = _imagej(table)
+    elif _is_shaped(description):
+        found = _shaped(table)
+    else:
+        found = _undescribed(table)
+    return _with_micromanager(found, table)
 
 
 def description_of(table: PageTable) -> str:
     """Return the description that counts: OME's, which says most, or else the last one."""
     texts = table.first.descriptions
-    return next(filter(_is_ome, texts), texts[-1] if texts else "")
+    return next(filter(is_ome, texts), texts[-1] if texts else "")
 
 
 def _undescribed(table: PageTable) -> StackMetadata:
@@ -137,58 +135,50 @@ def _undescribed(table: PageTable) -> StackMetadata:
     first, axes = table.first, {}
     if len(table.offsets) == 1 and first.planes > 1:
         axes = {"C": first.wavelengths, "I": first.planes // max(first.wavelengths, 1)}
-    long = {axis: length for axis, length in axes.items() if length > 1}
-    return StackMetadata(long, _from_tags(table, _NM_PER_RESOLUTION_UNIT))
+    long = _long(axes)
+    announced = math.prod(long.values()) if long else None
+    return StackMetadata(long, size_from_tags(first, TIFF_UNITS), announced)
+
+
+def _long(axes: dict[str, int]) -> dict[str, int]:
+    return {axis: length for axis, length in axes.items() if length > 1}
 
 
 def _with_micromanager(found: StackMetadata, table: PageTable) -> StackMetadata:
     """Return metadata with the pixel size of Micro-Manager where nothing else gives one."""
-    if found.pixel_size_nm is not None or not table.first.micromanager:
+    stated = found.pixel_size
+    if not table.first.micromanager or (stated is not None and stated.may_be_measured):
         return found
-    with contextlib.suppress(ValueError, TypeError, RecursionError, AttributeError):
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         said = json.loads(table.first.micromanager.split(b"\0", 1)[0])
-        size_nm = 1000 * float(said.get("PixelSizeUm") or said.get("PixelSize_um") or 0)
-        if math.isfinite(size_nm) and size_nm > 0 and size_nm != _DEFAULT_NM:
-            return replace(found, pixel_size_nm=(size_nm, size_nm))
+        size = size_from_micromanager(said) if isinstance(said, dict) else None
+        if size is not None and (stated is None or size.may_be_measured):
+            return replace(found, pixel_size=size)
     return found
-
-
-def _unit_nm(text: str) -> float | None:
-    """Return a unit of length in nm, whichever way its micro is written."""
-    plain = text.strip().strip('"').replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u")
-    return _NM_PER_UNIT.get(plain.lower())
-
-
-def _from_tags(table: PageTable, nm_per_unit: dict[int, float]) -> tuple[float, float] | None:
-    """Return the pixel size that the resolution tags give, in nm along (x, y)."""
-    unit = table.first.resolution_unit
-    unit_nm = nm_per_unit.get(unit)
-    x, y = table.first.resolution
-    # One pixel per unit is what writers put where they know nothing.
-    if unit_nm is None or not (x > 0 and y > 0) or x == 1:
-        return None
-    if unit == _CENTIMETRE and unit_nm / x == _DEFAULT_NM:
-        return None
-    return unit_nm / x, unit_nm / y
 
 
 def _is_imagej(description: str) -> bool:
     return description.startswith("ImageJ=")
 
 
-def _imagej(table: PageTable, name: str) -> StackMetadata:
+def _imagej(table: PageTable) -> StackMetadata:
     lines = (line.partition("=") for line in description_of(table).splitlines())
     values = {key.strip(): value for key, _, value in lines}
     axes = {axis: _whole(values.get(key, "")) for axis, key in _IMAGEJ_AXES.items()}
-    long = {axis: length for axis, length in axes.items() if length > 1}
+    long = _long(axes)
     if not long and _whole(values.get("images", "")) > 1:
         long = {"I": _whole(values["images"])}
-    unit_nm = _unit_nm(values.get("unit", ""))
-    units = {table.first.resolution_unit: unit_nm} if unit_nm else {}
-    if "unit" not in values:
-        units = {3: _NM_PER_RESOLUTION_UNIT[3]}
-    calibrated = not _says_uncalibrated(table.first.imagej_metadata)
-    return StackMetadata(long, _from_tags(table, units) if calibrated else None)
+    announces = any(key in values for key in ("images", *_IMAGEJ_AXES.values()))
+    unit = values.get("unit", "").strip()
+    units = {table.first.resolution_unit: (unit, unit_in_nm(unit))}
+    size = size_from_tags(table.first, units if "unit" in values else _CENTIMETRES)
+    if size is not None and size.doubt(CAMERA_PIXELS_NM):
+        # Micro-Manager names µm, but means the unit of the tags.
+        by_tags = size_from_tags(table.first, TIFF_UNITS)
+        size = by_tags if by_tags is not None and by_tags.may_be_measured else size
+    if size is not None and _says_uncalibrated(table.first.imagej_metadata):
+        size = replace(size, why_not="but its original file says that no calibration was made")
+    return StackMetadata(long, size, math.prod(long.values()) if announces else None)
 
 
 def _says_uncalibrated(imagej_metadata: bytes) -> bool:
@@ -205,85 +195,91 @@ def _whole(text: str) -> int:
     return int(text) if re.fullmatch(r"\s*\d{1,18}\s*", text) else 1
 
 
-def _is_ome(description: str) -> bool:
-    return description.rstrip().endswith("OME>")
+def _ome(table: PageTable, name: str, file: str | None) -> StackMetadata:
+    described = read_ome(description_of(table))
+    if described.fault and not described.images:
+        note = f"has a description in OME-XML that cannot be read: {described.fault}"
+        return replace(_undescribed(table), notes=(note,))
+    if described.described_in and file is None:
+        raise SeveralFilesError(
+            f"'{name}' is one of several files of one OME-TIFF movie, which "
+            f"'{described.described_in}' describes; put all of them into one folder, or join them "
+            "with Fiji",
+            described.described_in,
+        )
+    image = described.image_of(name if file is None else file, name)
+    if image is None:
+        return StackMetadata(pixel_size=size_from_tags(table.first, TIFF_UNITS))
+    if file is None:
+        _check_alone(image, name)
+    long = _long(image.sizes)
+    notes = channel_notes(image, long)
+    if described.fault:
+        notes += (f"has a description in OME-XML that breaks off: {described.fault}",)
+    count = math.prod(image.sizes.values()) if image.sizes else None
+    return StackMetadata(long, size_from_ome(image.pixels), count, notes)
 
 
-def _check_alone(description: str, name: str) -> None:
-    """Refuse one of several files."""
-    files = sorted(set(re.findall(r'\bFileName="([^"]*)"', description)))
+def _check_alone(image: OmeImage, name: str) -> None:
+    """Refuse one of several files, and one whose pages are in another order than its frames."""
+    files = sorted(image.files)
     if len(files) > 1:
         raise SeveralFilesError(
             f"'{name}' is one of {len(files)} files of one OME-TIFF movie "
             f"({', '.join(files[:3])}, …); join them into one file, for instance with Fiji",
             name,
         )
-    described = re.search(r'<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile="([^"]*)"', description)
-    if described:
-        raise SeveralFilesError(
-            f"'{name}' is one of several files of one OME-TIFF movie, which "
-            f"'{described[1]}' describes; put all of them into one folder, or join them with Fiji",
-            html.unescape(described[1]),
-        )
+    axis = next(iter(_long(image.sizes)), "T")
+    places = sorted(
+        (planes.page, planes.first[axis]) for planes in image.planes if planes.page is not None
+    )
+    if any(later < earlier for (_, earlier), (_, later) in pairwise(places)):
+        raise SeveralFilesError(f"'{name}' has its frames in another order than time", name)
 
 
-def _ome(table: PageTable, name: str) -> StackMetadata:
-    images = re.findall(r"<(?:\w+:)?Pixels\b([^>]*)>", description_of(table))
-    if len(images) > 1:
-        raise InputError(f"'{name}' holds {len(images)} OME images; save the one movie on its own")
-    if not images:
-        return StackMetadata(pixel_size_nm=_from_tags(table, _NM_PER_RESOLUTION_UNIT))
-    values = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', images[0]))
-    axes = {axis: _whole(values.get(f"Size{axis}", "")) for axis in _OME_AXES}
-    long = {axis: length for axis, length in axes.items() if length > 1}
-    return StackMetadata(long, _ome_pixel_size(values))
+def channel_notes(image: OmeImage, long: dict[str, int]) -> tuple[str, ...]:
+    """Return notes on planes that are said to lie elsewhere along an axis of one place.
 
-
-def _ome_pixel_size(values: dict[str, str]) -> tuple[float, float] | None:
-    x = _ome_length_nm(values, "PhysicalSizeX")
-    y = _ome_length_nm(values, "PhysicalSizeY") if "PhysicalSizeY" in values else x
-    return None if x is None or y is None else (x, y)
-
-
-def _ome_length_nm(values: dict[str, str], key: str) -> float | None:
-    unit_nm = _unit_nm(html.unescape(values.get(f"{key}Unit", "µm")))
-    with contextlib.suppress(ValueError):
-        size = float(values.get(key, ""))
-        # A size of exactly one unit is what writers put where they know nothing.
-        if unit_nm is not None and math.isfinite(size) and size > 0 and size != 1:
-            return size * unit_nm
-    return None
+    Raises
+    ------
+    InputError
+        If they lie at several such places: of a channel that is not announced, for instance.
+    """
+    notes = []
+    for axis, what in (("C", "channel"), ("Z", "plane"), ("T", "time")):
+        at = sorted({planes.first[axis] for planes in image.planes}) if axis not in long else []
+        if len(at) > 1:
+            raise InputError(
+                f"the OME description of '{image.name}' announces one {what} but places frames in "
+                f"several ({', '.join(map(str, at[:4]))}); save a single one, for instance with "
+                "Fiji"
+            )
+        if at and at[0] > 0:
+            notes.append(f"holds {what} {at[0]} (counted from 0) alone; others are elsewhere")
+    return tuple(notes)
 
 
 def _is_shaped(description: str) -> bool:
     return description.startswith('{"shape":')
 
 
-def _shaped(table: PageTable, name: str) -> StackMetadata:
+def _shaped(table: PageTable) -> StackMetadata:
     try:
         values = json.loads(description_of(table))
         shape = [int(length) for length in values["shape"]]
         names = str(values.get("axes") or "I" * len(shape))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         shape, names = [], ""
-    size = _from_tags(table, _NM_PER_RESOLUTION_UNIT)
+    size = size_from_tags(table.first, TIFF_UNITS)
     frame = [table.layout.height, table.layout.width]
     while shape[-1:] == [1] and shape[-2:] != frame:  # the samples of a pixel, of which it has one
         shape, names = shape[:-1], names[:-1]
     if shape[-2:] != frame or len(names) != len(shape):
-        return StackMetadata(pixel_size_nm=size)
+        return StackMetadata(pixel_size=size)
     # Unnamed axes may repeat a letter; numbering them keeps each apart.
     axes = {
         f"{letter}{index}" if names.count(letter) > 1 else letter: length
         for index, (letter, length) in enumerate(zip(names[:-2], shape[:-2], strict=True))
         if length > 1
     }
-    return StackMetadata(axes, size)
-
-
-_Parser = Callable[[PageTable, str], StackMetadata]
-_PARSERS: tuple[tuple[Callable[[str], bool], _Parser], ...] = (
-    (_is_imagej, _imagej),
-    (_is_ome, _ome),
-    (_is_shaped, _shaped),
-)
+    return StackMetadata(axes, size, math.prod(axes.values()) if axes else None)

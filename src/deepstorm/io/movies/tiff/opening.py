@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deepstorm.errors import InputError
+from deepstorm.io.checking import head_of
 from deepstorm.io.movies.movie import Movie
 from deepstorm.io.movies.tiff.metadata import SeveralFilesError
 from deepstorm.io.movies.tiff.stack import TiffMovie
@@ -33,4 +35,9 @@ class TiffFormat:
             file = several.described_in
             if Path(file).name != file or not path.with_name(file).is_file():
                 raise
+            if not TiffFormat.matches(head_of(path.with_name(file)), path):
+                raise InputError(
+                    f"'{path.name}' belongs to a movie that '{file}' describes, which is no TIFF "
+                    "file; open that one in Fiji and save the movie as TIFF"
+                ) from None
             return OmeSeries(path.with_name(file), opened=path.name, growing=growing)

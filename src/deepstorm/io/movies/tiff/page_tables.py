@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deepstorm.arrays import Int64Array
-from deepstorm.errors import InputError
+from deepstorm.errors import CutOffError, InputError
 from deepstorm.io.movies.tiff.directory import ByteOrder, DirectoryReader, Entry
 from deepstorm.io.movies.tiff.first_page import FirstPage, read_first_page
 
@@ -161,7 +161,10 @@ class PageReader:
                 raise
             unfinished = str(reason)
         if self._reader.breaks_off:
-            unfinished = "the program that wrote it did not finish"
+            unfinished = (
+                "the program that wrote it did not finish; saved again, for instance with Fiji, it "
+                "is an ordinary file"
+            )
         if self._layout is None or not self._pages:
             raise InputError(f"'{self._name}' holds no images")
         table = self._table(self._layout, unfinished, growing=growing)
@@ -289,7 +292,7 @@ def _pixels(
         raise InputError(f"'{name}': page {index} has no image data")
     offsets = reader.integers(where, f"the data table of frame {index}")
     if 0 in offsets:
-        raise InputError(
+        raise CutOffError(
             f"'{name}' is incomplete: the pixels of frame {index} (counted from 0) were never "
             "written; copy or export it again"
         )
@@ -311,7 +314,7 @@ def _pixels(
 
 def _check_end(end: int, file_bytes: int, index: int, name: str) -> None:
     if end > file_bytes:
-        raise InputError(
+        raise CutOffError(
             f"'{name}' is truncated: the pixels of frame {index} (counted from 0) end at byte "
             f"{end}, the file has {file_bytes}; copy or export it again"
         )

@@ -7,8 +7,6 @@ are read straight from their place.
 
 from __future__ import annotations
 
-import html
-import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,15 +18,13 @@ from deepstorm.arrays import AnyArray, Int64Array, PathLike
 from deepstorm.errors import InputError
 from deepstorm.io.movies.file_movie import FileMovie, FileState
 from deepstorm.io.movies.tiff.metadata import (
-    CAMERA_PIXELS_NM,
     StackMetadata,
     read_stack_metadata,
     require_one_axis,
 )
+from deepstorm.io.movies.tiff.ome import read_ome
+from deepstorm.io.movies.tiff.pixel_sizes import CAMERA_PIXELS_NM
 from deepstorm.io.movies.tiff.stack import TiffMovie, announced_note
-
-_TIFF_DATA = re.compile(r"<(?:\w+:)?TiffData\b([^>]*)>(?:\s*<(?:\w+:)?UUID\b([^>]*)>)?")
-_FILE_NAME = re.compile(r'\bFileName="([^"]*)"')
 
 
 class Place(NamedTuple):
@@ -79,7 +75,7 @@ class SeriesMovie(FileMovie):
     def _said(self) -> StackMetadata:
         """Return what the files say of the pixel size and of the number of frames."""
         part = next(iter(self._parts.values()))
-        return read_stack_metadata(part.table, self.name, alone=False)
+        return read_stack_metadata(part.table, self.name, file=self.name)
 
     def _look_again(self) -> None:
         self._take_in(growing=True)
@@ -103,12 +99,14 @@ class SeriesMovie(FileMovie):
         self.shape, self.dtype = (len(where), *first.shape[1:]), first.dtype
         said = self._said()
         self.pixel_size_nm = said.credible_pixel_size_nm(CAMERA_PIXELS_NM)
+        self.pixel_size_doubt = said.pixel_size_doubt(CAMERA_PIXELS_NM)
         self.notes = tuple(self._notes(said))
         self.states = (state, *(part.states[0] for part in self._parts.values()))
 
     def _notes(self, said: StackMetadata) -> Iterator[str]:
-        if said.count not in (1, len(self._where)):
-            yield announced_note(self.name, len(self._where), said.count)
+        if said.announced not in (None, len(self._where)):
+            yield announced_note(self.name, len(self._where), said.announced or 0)
+        yield from (f"'{self.name}' {note}" for note in said.notes)
         for part in self._parts.values():
             yield from part.notes
 
@@ -178,18 +176,23 @@ class OmeSeries(SeriesMovie):
     """An OME-TIFF movie in several files, described in one of them."""
 
     def _places(self, *, growing: bool) -> Iterator[Place]:
-        master = self._part(self._path.name)
-        described = [
-            (attributes, [html.unescape(file) for file in _FILE_NAME.findall(uuid)])
-            for attributes, uuid in _TIFF_DATA.findall(master.description)
-        ]
-        self._require(file for _, files in described for file in files)
+        image = read_ome(self._master().description).image_of(self.name, self.name)
+        if image is None:
+            return
+        self._require(image.files)
         axes = self._said().axes
         require_one_axis(axes, self.name)
-        for attributes, files in described:
-            numbers = {key: int(n) for key, n in re.findall(r'(\w+)="(\d{1,18})"', attributes)}
-            part = self._part(files[0] if files else self._path.name)
-            page = numbers.get("IFD", 0)
-            rest = 1 if "IFD" in numbers else part.shape[0] - page
-            frame = numbers.get(f"First{next(iter(axes), 'T')}", 0)
-            yield Place(part.name, page, frame, numbers.get("PlaneCount", rest))
+        axis = next(iter(axes), "T")
+        for planes in image.planes:
+            part = self._part(planes.file or self._path.name)
+            page = planes.page or 0
+            rest = 1 if planes.page is not None else part.shape[0] - page
+            count = rest if planes.number is None else planes.number
+            yield Place(part.name, page, planes.first[axis], count)
+
+    def _said(self) -> StackMetadata:
+        return read_stack_metadata(self._master().table, self.name, file=self.name)
+
+    def _master(self) -> TiffMovie:
+        """Return the file with the description, which need not hold frames of this movie."""
+        return self._part(self._path.name)

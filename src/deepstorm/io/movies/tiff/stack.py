@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstorm.arrays import AnyArray, Int64Array, PathLike
-from deepstorm.errors import InputError
+from deepstorm.errors import CutOffError, InputError
 from deepstorm.io.checking import MAX_FRAME_PIXELS
 from deepstorm.io.movies.file_movie import FileMovie, FileState
 from deepstorm.io.movies.tiff.metadata import (
-    CAMERA_PIXELS_NM,
     StackMetadata,
     description_of,
     read_stack_metadata,
     require_one_axis,
 )
 from deepstorm.io.movies.tiff.page_tables import PageReader, PageTable
+from deepstorm.io.movies.tiff.pixel_sizes import CAMERA_PIXELS_NM
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -106,7 +108,8 @@ class TiffMovie(FileMovie):
         self.shape = (len(self._offsets), table.layout.height, table.layout.width)
         self.dtype = table.layout.dtype
         self.pixel_size_nm = said.credible_pixel_size_nm(self._credible_nm)
-        self.notes = _notes(self.name, len(self._offsets), said.count, table.unfinished)
+        self.pixel_size_doubt = said.pixel_size_doubt(self._credible_nm)
+        self.notes = tuple(_notes(self._path, len(self._offsets), said, table.unfinished))
 
     def _open_decoder(self) -> TiffFile | None:
         if self.table.contiguous:
@@ -174,13 +177,27 @@ def announced_note(name: str, count: int, announced: int) -> str:
     )
 
 
-def _notes(name: str, count: int, announced: int, unfinished: str) -> tuple[str, ...]:
-    notes = []
-    if announced not in (1, count):
-        notes.append(announced_note(name, count, announced))
+def _notes(path: Path, count: int, said: StackMetadata, unfinished: str) -> Iterator[str]:
+    """Yield what may be wrong with the movie in a file."""
+    announced = count if said.announced is None else said.announced
+    if announced != count:
+        yield announced_note(path.name, count, announced)
     if unfinished:
-        notes.append(f"'{name}' holds {count} whole frames and an end that is not: {unfinished}")
-    return tuple(notes)
+        yield (
+            f"'{path.name}' holds {count} whole frames, which are read, and an end that is not "
+            f"whole: {unfinished}"
+        )
+    for other in _continuations(path) if unfinished or announced > count else ():
+        yield f"'{other}' lies beside '{path.name}' and may continue it, but is not read"
+    yield from (f"'{path.name}' {note}" for note in said.notes)
+
+
+def _continuations(path: Path) -> list[str]:
+    """Return the files beside one that are named as programs name what follows it."""
+    ending = f".ome{path.suffix}" if path.stem.endswith(".ome") else path.suffix
+    stem = path.name.removesuffix(ending)
+    later = re.compile(re.escape(stem) + r"[_@-]X?\d{1,6}" + re.escape(ending))
+    return sorted(other.name for other in path.parent.iterdir() if later.fullmatch(other.name))
 
 
 def _frame_offsets(
@@ -193,7 +210,7 @@ def _frame_offsets(
     frame_bytes, first = table.layout.frame_bytes, int(table.offsets[0])
     room = (table.file_bytes - first) // frame_bytes if table.contiguous else 1
     if room < said.count and not growing:
-        raise InputError(
+        raise CutOffError(
             f"'{name}' is truncated: its description announces {said.count} frames, the file holds "
             f"{room}; copy or export it again"
         )
