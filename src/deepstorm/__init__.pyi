@@ -17,6 +17,7 @@ from deepstorm.api.training_result import TrainingResult as TrainingResult
 from deepstorm.calibration.assumption import KnownValues as KnownValues
 from deepstorm.calibration.camera_maps import CameraMaps as CameraMaps
 from deepstorm.errors import InputError as InputError
+from deepstorm.fit import Fit as Fit
 from deepstorm.io.movies.selection import Region as Region
 from deepstorm.reconstruction.windows import Windows as Windows
 from deepstorm.simulation.simulator import SimulationSettings as SimulationSettings

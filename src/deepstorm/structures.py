@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from deepstorm.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+from deepstorm.estimates import Estimate as Estimate
+from deepstorm.fit import Fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +123,6 @@ class Instrument:
     zero_adu: float
     adu_per_photon: float
     sigma_px: float
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number that was measured, and how well.
-
-    Parameters
-    ----------
-    value : float
-        Finite in any case.
-    uncertainty : float
-        One standard deviation; 0 for what was given, infinite for what could not be measured at
-        all, where ``value`` is an assumption.
-    """
-
-    value: float
-    uncertainty: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +332,8 @@ class Reconstruction:
         Images of sliding windows, where they were asked for and not written to a file.
     warnings : tuple of Caution
         What a person should know before believing it.
+    fit : Fit, optional
+        How well the frames are explained by what was found in them.
     record : dict
         Settings, versions, checksums and timings of the run, ready for JSON; the warnings, too.
     """
@@ -358,4 +345,5 @@ class Reconstruction:
     localizations: Localizations | None = None
     time_lapse: Float32Array | None = None
     warnings: tuple[Caution, ...] = ()
+    fit: Fit | None = None
     record: dict[str, Any] = field(default_factory=dict)

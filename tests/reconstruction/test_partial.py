@@ -23,6 +23,7 @@ from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming
+from deepstorm.reconstruction.goodness import FitSums
 from deepstorm.reconstruction.job import Job
 from deepstorm.reconstruction.partial import Partial, joined
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk
@@ -74,6 +75,11 @@ def assert_same(found: Reconstruction, wanted: Reconstruction) -> None:
     for name, column in wanted.localizations.columns().items():
         np.testing.assert_array_equal(found.localizations.columns()[name], column)
     assert found.record["frames"] == wanted.record["frames"]
+    assert found.fit is not None
+    assert wanted.fit is not None
+    np.testing.assert_array_equal(found.fit.frames, wanted.fit.frames)
+    np.testing.assert_allclose(found.fit.variance_map, wanted.fit.variance_map, rtol=1e-9)
+    assert found.fit.variance.value == pytest.approx(wanted.fit.variance.value, rel=1e-9)
 
 
 @settings(
@@ -183,6 +189,38 @@ def test_a_part_is_saved_and_loaded_whole(
     assert_same(reconstructor.finish(job, loaded + rest), whole[1])
 
 
+def test_a_resumed_part_is_the_same_bit_for_bit(
+    reconstructor: Reconstructor, whole: tuple[Job, Reconstruction], tmp_path: Path
+) -> None:
+    job, movie = whole[0], ArrayMovie(draw_movie())
+    standing = reconstructor.beginning(job)
+    for update in reconstructor.updates(job, movie, standing):
+        if update.frames >= 6:
+            break
+    standing.partial.save(tmp_path / "part.npz")
+    standing.partial = Partial.load(tmp_path / "part.npz", job.checksum)
+    for _ in reconstructor.updates(job, movie, standing):
+        pass
+    unbroken = reconstructor.work(job, movie, Part(0, FRAMES)).arrays()
+    resumed = standing.partial.arrays()
+    assert any(name.startswith("fit.") for name in resumed)
+    for name, array in unbroken.items():
+        np.testing.assert_array_equal(resumed[name], array)
+
+
+def test_an_image_alone_is_checked_too(reconstructor: Reconstructor) -> None:
+    movie = ArrayMovie(draw_movie())
+    with_table, alone = (
+        reconstructor.reconstruct(movie, PIXEL_NM, localize=localize) for localize in (True, False)
+    )
+    assert alone.localizations is None
+    assert alone.fit is not None
+    assert with_table.fit is not None
+    assert alone.fit.frames.tolist() == with_table.fit.frames.tolist() == [0, 5, 10]
+    # The background is fitted to fewer frames, which hardly matters.
+    assert alone.fit.variance.value == pytest.approx(with_table.fit.variance.value, rel=0.1)
+
+
 def test_a_part_of_another_job_is_refused(
     reconstructor: Reconstructor, whole: tuple[Job, Reconstruction], tmp_path: Path
 ) -> None:
@@ -224,7 +262,7 @@ def test_a_damaged_file_never_passes_for_a_part(
 def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("part") / "part.npz"
     partial = Partial("job", np.arange(12.0).reshape(3, 4))
-    partial.extend((0, 3), np.ones((3, 4)), None)
+    partial.extend((0, 3), np.ones((3, 4)), None, fit=FitSums.zeros((3, 4)))
     partial.save(path)
     return path.read_bytes()
 

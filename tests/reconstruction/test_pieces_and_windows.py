@@ -38,7 +38,8 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def light_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FittedMovie, "with_light", lambda self, found, *_: found)
+    monkeypatch.setattr(FittedMovie, "with_light", lambda self, found, *_: (found, None))
+    monkeypatch.setattr(FittedMovie, "checked", lambda self, explained: None)
 
 
 def draw_movie(shape: tuple[int, int, int]) -> npt.NDArray[np.uint16]:

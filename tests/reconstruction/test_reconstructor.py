@@ -55,7 +55,8 @@ def torch_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def light_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the light of localizations, which takes long where a network finds so many."""
-    monkeypatch.setattr(FittedMovie, "with_light", lambda self, found, *_: found)
+    monkeypatch.setattr(FittedMovie, "with_light", lambda self, found, *_: (found, None))
+    monkeypatch.setattr(FittedMovie, "checked", lambda self, explained: None)
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ from deepstorm.calibration.frame_faults import EmptyFrames
 from deepstorm.calibration.spikes import without_spikes
 from deepstorm.structures import Calibration
 
+# So many faulty pixels side by side hide what falls on them.
+SEVERAL = 4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cleaning:
@@ -55,11 +58,22 @@ class Cleaning:
 
     @property
     def silent(self) -> BoolArray | None:
-        """Pixels in which no emitter is sought: unlit ones, and those at their edge, shape (y, x).
+        """Pixels in which no emitter is sought, shape (y, x); nothing if one may be anywhere.
 
-        Of a spot that is cut off too little is left to say where it is.
+        They get no light, or lie at the edge of those: of a spot that is cut off too little is left
+        to say where it is. Nor is an emitter sought on faulty lines and blocks, where all that is
+        known of it comes from beside them; if they are wide, not even that.
         """
-        return None if self.unlit is None else ndimage.binary_dilation(self.unlit)
+        groups, _ = ndimage.label(self.faulty.mask)
+        silent = (np.bincount(groups.ravel()) >= SEVERAL)[groups] & self.faulty.mask
+        wide = ndimage.binary_opening(silent, np.ones((2, 2), bool))
+        silent |= ndimage.binary_dilation(wide if self.unlit is None else wide | self.unlit)
+        return silent if silent.any() else None
+
+    @property
+    def left_out(self) -> BoolArray:
+        """Pixels whose counts are not the camera's, or tell nothing of emitters, shape (y, x)."""
+        return self.faulty.mask if self.silent is None else self.faulty.mask | self.silent
 
     def clean(self, frames: AnyArray) -> Float32Array:
         """Return frames in which faults are filled in; those given are left as they are.

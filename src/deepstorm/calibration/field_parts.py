@@ -22,7 +22,7 @@ APART = 3.0
 BETWEEN_SHARE, BETWEEN = 0.12, 0.25
 # and if so much of each is left when what is narrower than this is taken away: structures are
 # narrow, parts are not.
-KEPT_SHARE, NARROW_PX = 0.6, 9
+KEPT_SHARE, NARROW_DARK_PX, NARROW_PX = 0.6, 5, 9
 SMALLEST_SHARE = 0.03
 SMOOTHING_PX = 5
 # Where more of the field says nothing there are no two parts of the rest.
@@ -92,10 +92,10 @@ def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
     if above - below < APART * noise or between.mean() > BETWEEN_SHARE:
         return nowhere
     dark: BoolArray = (level <= split) & ~stuck
-    sides = dark | stuck, ~dark | stuck
-    if min(side.mean() for side in sides) < SMALLEST_SHARE or not all(map(_is_wide, sides)):
-        return nowhere
-    return dark
+    lit = ~dark | stuck
+    is_part = min(dark.mean(), lit.mean()) > SMALLEST_SHARE
+    is_wide = _is_wide(dark | stuck, NARROW_DARK_PX) and _is_wide(lit, NARROW_PX)
+    return dark if is_part and is_wide else nowhere
 
 
 def is_unlit(frames: AnyArray, part: BoolArray) -> bool:
@@ -148,11 +148,11 @@ def _otsu(values: Float64Array) -> float:
     return float(np.mean(edges[1:][best & np.isfinite(between)]))
 
 
-def _is_wide(part: BoolArray) -> bool:
+def _is_wide(part: BoolArray, narrow_px: int) -> bool:
     """Tell whether a part is more than lines, which structures are made of."""
-    padded = np.pad(part, NARROW_PX, mode="edge")
-    opened = ndimage.binary_opening(padded, np.ones((NARROW_PX, NARROW_PX), bool))
-    inner = slice(NARROW_PX, -NARROW_PX)
+    padded = np.pad(part, narrow_px, mode="edge")
+    opened = ndimage.binary_opening(padded, np.ones((narrow_px, narrow_px), bool))
+    inner = slice(narrow_px, -narrow_px)
     return float(opened[inner, inner].sum()) > KEPT_SHARE * float(part.sum())
 
 

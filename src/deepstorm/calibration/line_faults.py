@@ -13,9 +13,8 @@ STRETCH_PX, MOST = 15, 0.75
 WIDEST_PX = 3
 # From one pixel to the next a spot of 0.8 pixels changes by half of its light, a fault by all.
 SHARP = 0.75
-# Standard deviations of chance by which a line stands out.
-NOISE_MULTIPLE = 8.0
-AROUND_PX = 13
+# Usual differences between neighbours by which a line stands out in each row.
+NOISE_MULTIPLE = 3.0
 
 
 def find_faulty_lines(mean: Float64Array) -> BoolArray:
@@ -30,7 +29,7 @@ def find_faulty_lines(mean: Float64Array) -> BoolArray:
     -------
     ndarray of bool, shape (y, x)
     """
-    if min(mean.shape) < AROUND_PX:
+    if min(mean.shape) < STRETCH_PX:
         return np.zeros(mean.shape, bool)
     return _columns(mean) | _columns(mean.T).T
 
@@ -41,21 +40,21 @@ def _columns(mean: Float64Array) -> BoolArray:
     Each row is looked at by itself: the median of several rows would make sharp edges of a
     filament that runs askew.
     """
-    above = mean - ndimage.median_filter(mean, (1, AROUND_PX), mode="nearest")
     steps = np.diff(mean, axis=1)
     noise = max(float(np.median(np.abs(steps))) / 0.6745, 1e-12)
+    # The span of the two pixels on either side of each step.
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(mean, ((0, 0), (1, 1)), "edge"), 4, 1)
+    span = windows.max(axis=2) - windows.min(axis=2)
+    is_sharp = np.abs(steps) > np.maximum(SHARP * span, NOISE_MULTIPLE * noise)
     faulty = np.zeros(mean.shape, bool)
     for width in range(1, WIDEST_PX + 1):
         into, out = steps[:, :-width], steps[:, width:]
-        spans = [slice(1 + k, mean.shape[1] - width + k) for k in range(width)]
-        height = np.abs(np.stack([above[:, span] for span in spans])).max(axis=0)
-        is_sharp = np.minimum(np.abs(into), np.abs(out)) > SHARP * height
-        is_sharp &= height > NOISE_MULTIPLE * noise
+        both = is_sharp[:, :-width] & is_sharp[:, width:]
         for sign in (1, -1):
-            here = is_sharp & (np.sign(into) == sign) & (np.sign(out) == -sign)
+            here = both & (np.sign(into) == sign) & (np.sign(out) == -sign)
             found = _in_stretches(here)
-            for span in spans:
-                faulty[:, span] |= found
+            for k in range(width):
+                faulty[:, 1 + k : mean.shape[1] - width + k] |= found
     return faulty
 
 

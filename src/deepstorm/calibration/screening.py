@@ -15,6 +15,7 @@ from deepstorm.calibration.field_parts import (
 )
 from deepstorm.calibration.frame_faults import EmptyFrames, noise_of, of_other_light, steadied
 from deepstorm.calibration.line_faults import find_faulty_lines
+from deepstorm.calibration.sharp_faults import find_sharp_faults
 from deepstorm.calibration.spikes import without_spikes
 from deepstorm.structures import Screening
 
@@ -42,10 +43,11 @@ def screen(frames: AnyArray) -> Screening:
         good = frames[~left_out]
     hot = find_hot_pixels(good).mask
     stuck = find_stuck(good)
-    lines = find_faulty_lines(good.mean(axis=0, dtype=np.float64)) & ~stuck
-    dead = (find_dead_pixels(good) | stuck | lines) & ~hot
-    beyond_repair = _beyond_repair(stuck)
     darker = find_darker_part(good, stuck)
+    lines = find_faulty_lines(good.mean(axis=0, dtype=np.float64))
+    sharp = (find_sharp_faults(good, stuck | darker) | lines) & ~darker
+    dead = (find_dead_pixels(good) | stuck | sharp) & ~hot
+    beyond_repair = _beyond_repair(dead | hot)
     unlit = beyond_repair | (darker if darker.any() and is_unlit(good, darker) else False)
     return Screening(
         hot=hot & ~unlit,
@@ -58,13 +60,13 @@ def screen(frames: AnyArray) -> Screening:
     )
 
 
-def _beyond_repair(stuck: BoolArray) -> BoolArray:
-    """Return the groups of stuck pixels that are too wide to be filled in from beside."""
-    if not stuck.any():
-        return stuck
-    groups, _ = ndimage.label(stuck, np.ones((3, 3), bool))
+def _beyond_repair(faulty: BoolArray) -> BoolArray:
+    """Return the groups of faulty pixels that are too wide to be filled in from beside."""
+    if not faulty.any():
+        return faulty
+    groups, _ = ndimage.label(faulty, np.ones((3, 3), bool))
     side = 2 * REACH_PX + 1
-    inner = ndimage.binary_erosion(stuck, np.ones((side, side), bool), border_value=1)
+    inner = ndimage.binary_erosion(faulty, np.ones((side, side), bool), border_value=1)
     wide = np.unique(groups[inner])
     return np.isin(groups, wide[wide > 0])
 

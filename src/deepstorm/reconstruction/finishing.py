@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from deepstorm.arrays import Float32Array, IntArray
+from deepstorm.fit import Fit
+from deepstorm.reconstruction.assessing import assess
+from deepstorm.reconstruction.explaining import explain
 from deepstorm.reconstruction.job import Job
 from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.predictor import Predictor
 from deepstorm.reconstruction.sums import MovieSums
-from deepstorm.structures import Reconstruction, recorded_warnings
+from deepstorm.structures import Caution, Reconstruction, recorded_warnings
 
 
 def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
@@ -40,24 +43,46 @@ def finish(job: Job, partial: Partial, predictor: Predictor) -> Reconstruction:
         posterior[here] = predictor.coarser(sums.posterior[within])
         emitters += float(sums.gathered[within].sum())
     _give_total(image, emitters)
+    findings, fit = job.fitted.findings, _fit(job, partial, emitters)
+    warnings = (*findings.warnings, *_explained(job, fit))
     return Reconstruction(
         image=image,
         posterior=posterior,
         pixel_size_nm=job.pixel_size_nm / job.upsampling,
         widefield=(partial.light / max(partial.count - len(partial.empty), 1)).astype(np.float32),
         localizations=partial.localizations if job.localize else None,
-        warnings=job.fitted.findings.warnings,
+        warnings=warnings,
+        fit=fit,
         record={
             "frames": partial.count,
             "expected_emitters": emitters,
             "frames_left_out": said_ranges(partial.empty),
             "hot_pixels": int(job.fitted.cleaning.faulty.mask.sum()),
             "photons": job.fitted.kind_of_photons,
-            **recorded_warnings(job.fitted.findings.warnings),
-            "notes": [*job.fitted.findings.notes, *_left_out(job, partial)],
+            **recorded_warnings(warnings),
+            "notes": [*findings.notes, *_left_out(job, partial)],
+            "fit": None if fit is None else fit.figures,
             "engine": predictor.engine.name,
         },
     )
+
+
+def _fit(job: Job, partial: Partial, emitters: float) -> Fit | None:
+    """Return how well the frames are explained, where any were looked at."""
+    if partial.fit is None:
+        return None
+    used, fitted = max(partial.count - len(partial.empty), 1), job.fitted
+    mean = partial.light / used
+    return assess(partial.fit, fitted.calibration, mean, emitters, used, fitted.cleaning.left_out)
+
+
+def _explained(job: Job, fit: Fit | None) -> list[Caution]:
+    """Return what is to be said of that."""
+    if fit is None:
+        return []
+    fitted = job.fitted
+    warned = [caution.code for caution in fitted.findings.warnings]
+    return explain(fit, fitted.calibration, fitted.known, warned)
 
 
 def _left_out(job: Job, partial: Partial) -> list[str]:

@@ -14,8 +14,10 @@ from deepstorm.calibration.inspection import inspect_frames
 from deepstorm.calibration.sampling import FrameSample
 from deepstorm.models.card import NetworkCard
 from deepstorm.models.scaling import Scaling
-from deepstorm.reconstruction.emitters.photometry import measure_light
+from deepstorm.reconstruction.emitters.photometry import Light, measure_light
+from deepstorm.reconstruction.goodness import FitSums
 from deepstorm.reconstruction.leveling import Leveling
+from deepstorm.reconstruction.residuals import Explained, residual_sums
 from deepstorm.reconstruction.suitability import Findings, judge
 from deepstorm.structures import Calibration, Instrument, Localizations
 
@@ -48,8 +50,10 @@ class FittedMovie:
 
     def with_light(
         self, found: Localizations, frames: Float32Array, numbers: IntArray, pixel_size_nm: float
-    ) -> Localizations:
+    ) -> tuple[Localizations, Explained]:
         """Add photons, background and PSF width to the localizations of a block of frames.
+
+        Returns the frames with what is expected of them, too.
 
         Parameters
         ----------
@@ -63,8 +67,13 @@ class FittedMovie:
             Size of a camera pixel.
         """
         instrument = self.calibration.instrument
-        lit = _with_light(found, frames, numbers, pixel_size_nm, instrument)
-        return in_detected_photons(lit, instrument, self.known)
+        lit, explained = _with_light(found, frames, numbers, pixel_size_nm, instrument)
+        return in_detected_photons(lit, instrument, self.known), explained
+
+    def checked(self, explained: Explained) -> FitSums:
+        """Return how well some of the frames of a block are explained."""
+        sigma_px = self.calibration.sigma_px.value
+        return residual_sums(explained.checked(), sigma_px, self.cleaning.left_out)
 
 
 def fit_movie(
@@ -148,7 +157,7 @@ def _with_light(
     numbers: IntArray,
     pixel_size_nm: float,
     instrument: Instrument,
-) -> Localizations:
+) -> tuple[Localizations, Explained]:
     """Do :meth:`FittedMovie.with_light`, in effective photons."""
     beyond = np.array(frames.shape[:0:-1]) * (1 - 1e-9)  # a centroid may lie on the far border
     x_px, y_px = (
@@ -157,10 +166,23 @@ def _with_light(
     )
     photons = (frames - np.float32(instrument.zero_adu)) / np.float32(instrument.adu_per_photon)
     within = np.searchsorted(numbers, found.frame)
-    light = measure_light(photons, within, x_px, y_px, instrument.sigma_px, found.confidence)
-    return replace(
+    if len(frames):
+        light = measure_light(photons, within, x_px, y_px, instrument.sigma_px, found.confidence)
+    else:  # all frames of a block may be empty
+        light = Light(np.empty(0), np.empty(0), np.zeros(frames.shape[1:]), photons)
+    lit = replace(
         found,
         photons=light.photons,
         background_photons=light.background_photons,
         sigma_nm=np.full(len(found), instrument.sigma_px * pixel_size_nm),
+    )
+    return lit, Explained(
+        numbers=numbers,
+        photons=photons,
+        expected=light.expected,
+        background=light.background_image,
+        frame=within,
+        x_px=x_px,
+        y_px=y_px,
+        emitter_photons=light.photons,
     )

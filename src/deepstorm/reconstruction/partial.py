@@ -11,6 +11,7 @@ import numpy as np
 from deepstorm.arrays import Float64Array, Int64Array, IntArray, PathLike
 from deepstorm.errors import InputError
 from deepstorm.files import written_whole
+from deepstorm.reconstruction.goodness import FitSums
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk, PieceSums
 from deepstorm.reconstruction.stored_arrays import (
     Arrays,
@@ -44,6 +45,8 @@ class Partial:
         What was found in each block of frames, by the block's first frame.
     empty : ndarray of int, shape (n,)
         Frames that say nothing, in ascending order; they are not in the sums.
+    fit : FitSums, optional
+        How well frames are explained; none before a frame was looked at.
     """
 
     job: str
@@ -52,6 +55,7 @@ class Partial:
     pieces: MutableMapping[int, PieceSums] = field(default_factory=dict)
     tables: dict[int, Localizations] = field(default_factory=dict)
     empty: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    fit: FitSums | None = None
 
     @property
     def count(self) -> int:
@@ -81,6 +85,7 @@ class Partial:
         light: Float64Array,
         found: Localizations | None,
         empty: IntArray | tuple[()] = (),
+        fit: FitSums | None = None,
     ) -> None:
         """Count frames in whose sums are there already."""
         self.frames = joined([*self.frames, frames])
@@ -88,6 +93,7 @@ class Partial:
         self.light += light
         if found is not None:
             self.tables[frames[0]] = found
+        self.fit = _together(self.fit, fit)
 
     def __add__(self, other: Partial) -> Partial:
         """Return what the frames of both come to.
@@ -116,6 +122,7 @@ class Partial:
             pieces=pieces,
             tables=self.tables | other.tables,
             empty=np.union1d(self.empty, other.empty),
+            fit=_together(self.fit, other.fit),
         )
 
     def save(self, path: PathLike, *, overwrite: bool = False) -> None:
@@ -139,6 +146,8 @@ class Partial:
         }
         for index, piece in self.pieces.items():
             named |= {f"piece.{index}.{name}": part for name, part in piece.arrays().items()}
+        if self.fit is not None:
+            named |= {f"fit.{name}": part for name, part in self.fit.arrays().items()}
         return named | packed_tables(self.tables)
 
     @classmethod
@@ -174,6 +183,7 @@ class Partial:
             pieces={index: PieceSums.of_arrays(parts) for index, parts in _by_piece(named).items()},
             tables=unpacked_tables(named),
             empty=named["empty"],
+            fit=_fit_of(named),
         )
 
 
@@ -185,6 +195,21 @@ def _by_piece(named: Arrays) -> dict[int, Arrays]:
             _, index, part = name.split(".", 2)
             pieces.setdefault(int(index), {})[part] = array
     return pieces
+
+
+def _fit_of(named: Arrays) -> FitSums | None:
+    """Return how well frames are explained, where any were looked at."""
+    parts = {
+        name.removeprefix("fit."): part for name, part in named.items() if name.startswith("fit.")
+    }
+    return FitSums(**parts) if parts else None
+
+
+def _together(one: FitSums | None, other: FitSums | None) -> FitSums | None:
+    """Return the sums of both, or of the one that there is."""
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
 
 
 def _is_on_disk(*parts: Partial) -> bool:

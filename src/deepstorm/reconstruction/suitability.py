@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from deepstorm.calibration.assumption import NO_NOISE
 from deepstorm.calibration.dense_start import CROWDED
 from deepstorm.calibration.inspection import Conditions
+from deepstorm.estimates import figure as _figure
+from deepstorm.estimates import said as _said
 from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.structures import Calibration, Caution, Estimate
 
@@ -223,17 +225,6 @@ def _light_said(effective: Estimate, excess: Estimate | None) -> str:
         detected = Estimate(effective.value * factor, effective.uncertainty * factor)
         return f"{_said(detected)} photons"
     return f"{_said(effective)} effective photons (of an EMCCD, twice as many detected ones)"
-
-
-def _said(estimate: Estimate) -> str:
-    """Write an estimate with its uncertainty."""
-    given = estimate.uncertainty == 0
-    return _figure(estimate.value) + ("" if given else f" ± {_figure(estimate.uncertainty, 2)}")
-
-
-def _figure(value: float, digits: int = 3) -> str:
-    """Write a number with few digits, but never with an exponent where it is large."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def _faults(movie: Conditions) -> list[Caution]:

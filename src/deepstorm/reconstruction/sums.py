@@ -176,11 +176,22 @@ class TilePrediction:
             maxima=None if self.maxima is None else self.maxima & says,
         )
 
-    def localizations(self, pixel_size_nm: float) -> Localizations:
-        """Find the peaks whose centroid lies in the core, in coordinates of the field."""
+    def localizations(self, pixel_size_nm: float, every: int = 1) -> Localizations:
+        """Find the peaks whose centroid lies in the core, in coordinates of the field.
+
+        Parameters
+        ----------
+        pixel_size_nm : float
+            Size of a camera pixel.
+        every : int
+            Only in frames whose number is a multiple of this.
+        """
         fine_nm = pixel_size_nm / self.upsampling
-        found = find_peaks(self.expected, fine_nm, self.first_frame, maxima=self.maxima)
-        return placed(found, self.rows, self.columns, pixel_size_nm)
+        first = -self.first_frame % every
+        maxima = None if self.maxima is None else self.maxima[first::every]
+        found = find_peaks(self.expected[first::every], fine_nm, maxima=maxima)
+        number = self.first_frame + first + every * found.frame
+        return placed(replace(found, frame=number), self.rows, self.columns, pixel_size_nm)
 
 
 def placed(found: Localizations, rows: Span, columns: Span, pixel_size_nm: float) -> Localizations:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from deepstorm.arrays import BoolArray, Float32Array
+from deepstorm.arrays import BoolArray, Float32Array, Int64Array
 from deepstorm.calibration.sampling import Frames
 from deepstorm.errors import InputError
 from deepstorm.reconstruction.finishing import window_image
@@ -20,6 +20,7 @@ from deepstorm.reconstruction.job import Job
 from deepstorm.reconstruction.partial import Partial
 from deepstorm.reconstruction.piece_sums import PiecesOnDisk, PieceSums
 from deepstorm.reconstruction.predictor import Piece, Predictor
+from deepstorm.reconstruction.residuals import EVERY, is_checked
 from deepstorm.reconstruction.streaming import ahead, block_edges
 from deepstorm.reconstruction.sums import SlidingSums, TilePrediction, placed
 from deepstorm.structures import Localizations
@@ -109,6 +110,11 @@ class Block:
     def stop(self) -> int:
         """Index after the last frame."""
         return self.start + len(self.counts)
+
+    @property
+    def numbers(self) -> Int64Array:
+        """Indices of the frames."""
+        return np.arange(self.start, self.stop)
 
 
 class Step(NamedTuple):
@@ -235,8 +241,7 @@ class Worker:
                 for start, table in kept.found.items():
                     found[start].append(placed(table, *piece, self._job.pixel_size_nm))
             for block in blocks:
-                together = by_frame(found[block.start]) if self._job.localize else None
-                self._count_in(standing.partial, block, together)
+                self._count_in(standing.partial, block, by_frame(found[block.start]))
             yield Update(standing.partial.count, movie.shape[0], standing)
 
     def _piece(
@@ -251,8 +256,7 @@ class Worker:
         kept.found.clear()
         with closing(self._added(blocks, piece, [kept.sums])) as added:
             for block, found in added:
-                if found is not None:
-                    kept.found[block.start] = found
+                kept.found[block.start] = found
                 done = (index * (stop - first) + block.stop - first) // len(self._pieces)
                 yield Update(standing.partial.count + done, movie.shape[0], standing)
         kept.stop = stop
@@ -283,7 +287,7 @@ class Worker:
 
     def _added(
         self, blocks: Iterable[Block], piece: Piece, collectors: Sequence[Collector]
-    ) -> Generator[tuple[Block, Localizations | None]]:
+    ) -> Generator[tuple[Block, Localizations]]:
         """Add a piece of blocks to sums; yield each block when it is done, with what was found."""
         with closing(ahead(self._steps(blocks, piece))) as steps:
             for block, of_block in groupby(steps, attrgetter("block")):
@@ -291,9 +295,10 @@ class Worker:
                 for _, tile in of_block:
                     for collector in collectors:
                         collector.add(tile)
-                    if self._job.localize:
-                        found.append(tile.localizations(self._job.pixel_size_nm))
-                yield block, by_frame(found) if self._job.localize else None
+                    # Without a table, emitters are sought in the frames to be checked alone.
+                    every = 1 if self._job.localize else EVERY
+                    found.append(tile.localizations(self._job.pixel_size_nm, every))
+                yield block, by_frame(found)
 
     def _steps(self, blocks: Iterable[Block], piece: Piece) -> Iterator[Step]:
         """Run the network over blocks, tile by tile, on what is seen of a piece."""
@@ -312,15 +317,19 @@ class Worker:
         lit: BoolArray = ~of_piece[tile.rows.seen, tile.columns.seen]
         return lit
 
-    def _count_in(self, partial: Partial, block: Block, found: Localizations | None) -> None:
-        """Measure the light of what was found in a block, and count the block in."""
-        used = block.counts if block.is_used.all() else block.counts[block.is_used]
-        numbers = block.start + np.flatnonzero(block.is_used)
-        if found is not None:
-            found = self._job.fitted.with_light(found, used, numbers, self._job.pixel_size_nm)
-        light = used.sum(axis=0, dtype=np.float64)
-        empty = block.start + np.flatnonzero(~block.is_used)
-        partial.extend((block.start, block.stop), light, found, empty)
+    def _count_in(self, partial: Partial, block: Block, found: Localizations) -> None:
+        """Measure the light of what was found in a block, check that, and count the block in."""
+        job, table, fit = self._job, None, None
+        is_sought = block.is_used & (job.localize | is_checked(block.numbers))
+        if job.localize or is_sought.any():
+            counts = block.counts if is_sought.all() else block.counts[is_sought]
+            numbers = block.numbers[is_sought]
+            lit, explained = job.fitted.with_light(found, counts, numbers, job.pixel_size_nm)
+            fit = job.fitted.checked(explained)
+            table = lit if job.localize else None
+        light = block.counts[block.is_used].sum(axis=0, dtype=np.float64)
+        empty = block.numbers[~block.is_used]
+        partial.extend((block.start, block.stop), light, table, empty, fit)
 
 
 def edges(job: Job, predictor: Predictor, frames: int) -> list[int]:

@@ -60,11 +60,14 @@ class Light:
         Background under each localization in effective photons per pixel, 0 or more.
     background_image : ndarray of float64, shape (y, x)
         Background of each pixel, the same in every frame of the block.
+    expected : ndarray of float32, shape (frame, y, x)
+        Background and emitters of each pixel in each frame.
     """
 
     photons: Float64Array
     background_photons: Float64Array
     background_image: Float64Array
+    expected: Float32Array
 
 
 def measure_light(
@@ -109,8 +112,8 @@ def measure_light(
     at_emitters = grid.at(x, y)
     certain = np.ones(len(frame)) if confidence is None else confidence.astype(np.float64)
     shares = np.maximum(certain, LEAST_CONFIDENCE)
-    photons, levels = _fit(frames.astype(np.float32), spots, grid, at_emitters, shares)
-    return Light(photons, at_emitters @ levels, grid.image(levels))
+    photons, levels, expected = _fit(frames.astype(np.float32), spots, grid, at_emitters, shares)
+    return Light(photons, at_emitters @ levels, grid.image(levels), expected)
 
 
 def _check(
@@ -268,12 +271,12 @@ def _fit(
     grid: BackgroundGrid,
     at_emitters: sparse.csr_array,
     shares: Float64Array,
-) -> tuple[Float64Array, Float64Array]:
-    """Return the photons of the emitters and the background at the nodes."""
+) -> tuple[Float64Array, Float64Array, Float32Array]:
+    """Return the photons of the emitters, the background at the nodes, and both in each pixel."""
     n = len(shares)
     values = np.zeros(n + at_emitters.shape[1])
     weights = np.broadcast_to(1 / np.maximum(frames.mean(axis=0), LEAST_VARIANCE), frames.shape)
-    residual, expectation = frames, 0.0
+    residual, expectation, expected = frames, 0.0, frames
     trust = np.append(np.sqrt(shares), np.ones(len(values) - n))
     for step in range(STEPS):
         information = _information(weights, spots, grid, at_emitters, expectation)
@@ -286,7 +289,7 @@ def _fit(
         residual = frames - expected
         weights = (1 / np.maximum(expected, LEAST_VARIANCE)).astype(np.float32)
         expectation = _expectation(values[:n], shares)
-    return values[:n], values[n:]
+    return values[:n], values[n:], expected
 
 
 def _information(
