@@ -1,23 +1,18 @@
 """Train a bank of specialists, and compare it with one network for everything.
 
-    python benchmarks/bank.py FOLDER [--steps N] [--batches N] [-o FILE.json]
-
-The paper's discussion (§4) proposes several networks, each for some density and signal, and a
-choice among them for each frame. Here every specialist goes on from the default network, on
-examples of its own conditions alone; a control goes on for as long on all of them, since more
-training by itself helps, too. They are compared on examples that no training saw, each specialist
-under the conditions that it was trained for: a choice that makes no mistakes, so that no routing
-can do better. Trainings are kept in FOLDER and go on from there when the script is called again.
+Every specialist goes on from the default network, on examples of its own conditions alone; a
+control goes on for as long on all of them. They are compared on examples that no training saw, each
+specialist under its own conditions: a choice that makes no mistakes, so that no routing can do
+better. Trainings are kept in FOLDER and go on from there when the script is called again.
 """
 
-import json
-import tomllib
-from importlib import resources
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from deepstorm.api.train import training_settings
 from deepstorm.evaluation.images import nmse_percent
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.models.zoo import DEFAULT_NETWORK, find_network
@@ -26,38 +21,39 @@ from deepstorm.training.examples.summed_movies import SummedMovieSource
 from deepstorm.training.examples.whole_movies import MovieExamples
 from deepstorm.training.losses import SpikeCrossEntropyLoss
 from deepstorm.training.network import NetworkTrainer, TrainingSettings
-from report import parser_of, print_rows
+from report import print_rows, run
 
-# A stream of examples that neither trainings nor their validations draw from.
-HELD_BACK = 100
-SEED = 1
+HELD_BACK, SEED = 100, 1  # of a stream that neither trainings nor validations draw from
 MOVIE = {"frames_per_scene": 100, "least_emitters": 300}
-GATHERED = 1  # among the sums over a movie
-CONTROL = "control"
+GATHERED, CONTROL = 1, "control"  # the former among the sums over a movie
+DENSITIES = {"sparse": (0.1, 3.0), "dense": (3.0, 16.0)}
+PHOTONS = {"dim": (100.0, 1000.0), "bright": (1000.0, 10_000.0)}
 CONDITIONS = {
     f"{density}, {signal}": {"local_density_per_um2": per_um2, "mean_photons": photons}
-    for density, per_um2 in (("sparse", (0.1, 3.0)), ("dense", (3.0, 16.0)))
-    for signal, photons in (("dim", (100.0, 1000.0)), ("bright", (1000.0, 10_000.0)))
+    for (density, per_um2), (signal, photons) in product(DENSITIES.items(), PHOTONS.items())
+}
+OPTIONS = {
+    "folder": (Path, "where trainings are kept"),
+    "--network": (DEFAULT_NETWORK, "where all of them start from"),
+    "--steps": (1000, "of each training"),
+    "--batches": (100, "for each cross-entropy"),
+    "--movies": (16, "for each NMSE"),
 }
 
 
 def trained(name, ranges, network, steps, folder):
     """Train by the default network's own recipe, restricted to some ranges and shortened."""
-    recipe = resources.files("deepstorm") / "recipes" / "native.toml"
-    table = tomllib.loads(recipe.read_text(encoding="utf-8"))
-    table |= {"name": name, "seed": 7, "steps": steps, "start_from": network}
-    table["validate_every"] = max(steps // 4, 1)
+    table = training_settings("native", steps=steps).model_dump()
+    table |= {"name": name, "seed": 7, "start_from": network}
+    table |= {"validate_every": max(steps // 4, 1), "validation_batches": min(16, steps)}
     table["schedule"] |= {"peak_rate": 3e-4, "warmup_steps": min(50, steps)}
     table["examples"] |= ranges
     settings = TrainingSettings.model_validate(table)
     home = folder / name.replace(", ", "-")
     home.mkdir(parents=True, exist_ok=True)
     source = settings.examples.prepare(settings.scaling, settings.network.upsampling, settings.seed)
-    return (
-        NetworkTrainer(settings, home, source=source)
-        .run(on_validation=lambda validation: print(f"  {name}: {validation}", flush=True))
-        .path
-    )
+    trainer = NetworkTrainer(settings, home, source=source)
+    return trainer.run(on_validation=lambda each: print(f"  {name}: {each}", flush=True)).path
 
 
 @torch.inference_mode()
@@ -84,35 +80,22 @@ def rows(networks, batches, movies):
     """Yield for each condition the default, the control and the condition's specialist."""
     for condition, ranges in CONDITIONS.items():
         row = {"condition": condition}
-        columns = {DEFAULT_NETWORK: DEFAULT_NETWORK, CONTROL: CONTROL, "specialist": condition}
-        for column, name in columns.items():
-            entropy, nmse = errors(networks[name], ranges, batches, movies)
-            row |= {f"{column}, cross-entropy": entropy, f"{column}, NMSE": nmse}
+        for name in (DEFAULT_NETWORK, CONTROL, condition):
+            column = "specialist" if name == condition else name
+            found = errors(networks[name], ranges, batches, movies)
+            row[f"{column}, cross-entropy"], row[f"{column}, NMSE"] = found
         yield row
 
 
-def main() -> None:
-    """Train and measure."""
-    parser = parser_of("bank", __doc__)
-    parser.add_argument("folder", type=Path, help="where trainings are kept")
-    parser.add_argument("--network", default=DEFAULT_NETWORK, help="where all of them start from")
-    parser.add_argument("--steps", type=int, default=1000, help="of each training")
-    parser.add_argument("--batches", type=int, default=100, help="for each cross-entropy")
-    parser.add_argument("--movies", type=int, default=16, help="for each NMSE")
-    parser.add_argument("-o", "--output", type=Path, help="also write the figures, as JSON")
-    chosen = parser.parse_args()
+def measure(chosen):
+    """Train and compare."""
     networks = {DEFAULT_NETWORK: find_network(chosen.network)}
     for name, ranges in ({CONTROL: {}} | CONDITIONS).items():
         networks[name] = trained(name, ranges, chosen.network, chosen.steps, chosen.folder)
-    print(
-        "Cross-entropy in nats per emitter of single frames, NMSE in per cent of the gathered "
-        "image of 100 frames; lower is better. Control and specialists went on from the default "
-        f"network for {chosen.steps} steps."
-    )
+    print("Cross-entropy in nats per emitter of single frames, NMSE in % of images of 100 frames.")
     found = print_rows(rows(networks, chosen.batches, chosen.movies))
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return {"steps": chosen.steps, "conditions": found}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, OPTIONS)

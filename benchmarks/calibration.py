@@ -1,11 +1,8 @@
 """Calibrate simulated movies over the whole range of conditions, and compare with the truth.
 
-    python benchmarks/calibration.py [--conditions N] [--frames N] [--seed N] [--brief]
-
-Density, photons, background and width of the PSF are spread evenly (on logarithmic scales); cameras
-and scenes alternate. A row for each condition: true, found and stated uncertainty; for each
-quantity the errors over all conditions and over the identifiable ones, in which the stated
-uncertainty is below a quarter of the value, and how often the truth lies within two of it.
+A row for each condition: true, found and stated uncertainty; for each quantity the errors over all
+conditions and over the identifiable ones, in which the stated uncertainty is below a quarter of the
+value, and how often the truth lies within two of it.
 """
 
 import time
@@ -14,15 +11,13 @@ import numpy as np
 from scipy.stats import qmc
 
 from deepstorm.calibration.calibrate import calibrate_frames
-from deepstorm.simulation.simulator import SimulationSettings, simulate_movie
-from report import parser_of, print_rows, row
+from movies import PIXEL_NM, UNIFORM, conditions, exposed
+from report import print_rows, row, run
 
-PIXEL_NM = 100.0
-CAMERAS = ("emccd", "scmos", "ideal")
-# Effective photons over detected ones; and the read noise of the sCMOS, whose mean variance is that
-# of a log-normal distribution, counts as background.
-EFFECTIVE_PHOTONS = {"emccd": 0.5, "scmos": 1.0, "ideal": 1.0}
-READ_VARIANCE = {"emccd": 0.0, "scmos": 2.5, "ideal": 0.0}
+SCENES = UNIFORM, {"kind": "filaments"}
+# By camera: effective photons over detected ones, and read noise that counts as background; that of
+# the sCMOS has the mean variance of a log-normal distribution.
+CAMERAS = {"emccd": (0.5, 0.0), "scmos": (1.0, 2.5), "ideal": (1.0, 0.0)}
 QUANTITIES = (
     "sigma_px | adu_per_photon | background_photons | signal_photons | density_per_px"
     " | background_unevenness"
@@ -31,49 +26,48 @@ SUMMARY = (
     "quantity | identifiable | median error [%] | 90 % error [%] | truth within 2 uncertainties [%]"
     " | median error of identifiable [%] | 90 % error of these [%] | within 2 of these [%]"
 )
+OPTIONS = {
+    "--conditions": (60, "movies"),
+    "--frames": (150, "of each"),
+    "--seed": (1, "of conditions and movies"),
+}
 
 
-def conditions(count, frames, seed):
+def settings(count, frames, seed):
     """Spread conditions evenly over the range."""
     points = qmc.Halton(4, seed=seed).random(count)
     lowest, highest = np.log([0.1, 100.0, 1.0, 0.8]), np.log([10.0, 10_000.0, 1000.0, 2.2])
     values = np.exp(lowest + points * (highest - lowest)).tolist()
     for number, (density, photons, background, sigma_px) in enumerate(values):
-        told = {"frames": frames, "pixel_size_nm": PIXEL_NM, "density_per_um2": density}
-        told["scene"] = {"kind": "filaments" if number % 2 else "uniform"}
-        told |= {"brightness": {"mean_photons": photons}, "psf": {"sigma_nm": PIXEL_NM * sigma_px}}
-        told["background"] = {"mean_photons": background, "unevenness": 0.1}
-        yield SimulationSettings.model_validate(told | {"camera": {"kind": CAMERAS[number % 3]}})
+        yield conditions(
+            SCENES[number % 2],
+            density,
+            frames,
+            brightness={"mean_photons": photons},
+            psf={"sigma_nm": PIXEL_NM * sigma_px},
+            background={"mean_photons": background, "unevenness": 0.1},
+            camera={"kind": list(CAMERAS)[number % 3]},
+        )
 
 
 def measured(told, seed, results, seconds):
     """Simulate and calibrate; note found, uncertainty and truth, and seconds; return a row."""
-    movie = simulate_movie(told, np.random.default_rng(seed))
-    counts = np.concatenate(list(movie.frames()))
+    counts, movie = exposed(told, seed)
     began = time.process_time()
     calibration = calibrate_frames(counts)
     seconds.append(time.process_time() - began)
-    kind, level = told.camera.kind, movie.background
-    signal, sigma_px = movie.truth.columns()["photons"].mean(), told.psf.sigma_nm / PIXEL_NM
-    truth = {
-        "sigma_px": sigma_px,
-        "adu_per_photon": told.camera.noise_line()[1],
-        "background_photons": EFFECTIVE_PHOTONS[kind] * level.mean() + READ_VARIANCE[kind],
-        "signal_photons": EFFECTIVE_PHOTONS[kind] * signal,
-        "density_per_px": len(movie.truth) / counts.size,
-        "background_unevenness": level.std() / level.mean(),
-    }
-    cells = []
-    for name, true in truth.items():
+    (effective, read), level = CAMERAS[told.camera.kind], movie.background
+    sigma_px, signal = told.psf.sigma_nm / PIXEL_NM, movie.truth.columns()["photons"].mean()
+    true = sigma_px, told.camera.noise_line()[1], effective * level.mean() + read
+    true += effective * signal, len(movie.truth) / counts.size, level.std() / level.mean()
+    cells = {}
+    for name, truth in row(QUANTITIES, *true).items():
         found = getattr(calibration, name)
-        results.setdefault(name, []).append((found.value, found.uncertainty, float(true)))
-        cells.append(f"{true:.3g}: {found.value:.3g} ± {found.uncertainty:.2g}")
-    label = (
-        f"{kind} {told.scene.kind} {told.density_per_um2:.2g}/µm² "
-        f"{told.brightness.mean_photons:.0f} on {told.background.mean_photons:.0f}, "
-        f"sigma {sigma_px:.2f}"
-    )
-    return row(f"condition | {QUANTITIES}", label, *cells)
+        results.setdefault(name, []).append((found.value, found.uncertainty, float(truth)))
+        cells[name] = f"{truth:.3g}: {found.value:.3g} ± {found.uncertainty:.2g}"
+    label = f"{told.camera.kind} {told.scene.kind} {told.density_per_um2:.2g}/µm² "
+    label += f"{told.brightness.mean_photons:.0f} on {told.background.mean_photons:.0f}, "
+    return {"condition": label + f"sigma {sigma_px:.2f}"} | cells
 
 
 def summary(name, values):
@@ -89,22 +83,16 @@ def summary(name, values):
     return row(SUMMARY, name, f"{known.sum()} of {len(known)}", *cells)
 
 
-def main() -> None:
+def measure(chosen):
     """Print the tables."""
-    parser = parser_of("calibration", __doc__)
-    parser.add_argument("--conditions", type=int, default=60)
-    parser.add_argument("--frames", type=int, default=150)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--brief", action="store_true", help="print the summary alone")
-    chosen = parser.parse_args()
     results, seconds = {}, []
-    every = conditions(chosen.conditions, chosen.frames, chosen.seed)
+    every = settings(chosen.conditions, chosen.frames, chosen.seed)
     numbered = enumerate(every, 1000 * (chosen.seed - 1))
-    rows = (measured(told, number, results, seconds) for number, told in numbered)
-    list(rows) if chosen.brief else print_rows(rows)
-    print_rows(summary(name, values) for name, values in results.items())
+    rows = print_rows(measured(told, number, results, seconds) for number, told in numbered)
+    errors = print_rows(summary(name, values) for name, values in results.items())
     print(f"\n{np.median(seconds):.2f} s of processor time for a movie (median)")
+    return {"conditions": rows, "errors": errors, "seconds": seconds}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, OPTIONS)

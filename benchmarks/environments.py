@@ -6,11 +6,12 @@ import sys
 from functools import cache
 from pathlib import Path
 
-LONGEST_S = 1200  # minutes are usual where the net is slow
-READY = ".ready"
+from children.workers import WorkerError
+
+LONGEST_S, READY = 1200, ".ready"  # minutes are usual where the net is slow
 
 
-class NoEnvironmentError(RuntimeError):
+class NoEnvironmentError(WorkerError):
     """The environment could not be made; the message says why."""
 
 

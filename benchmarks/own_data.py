@@ -1,69 +1,54 @@
-"""Train on one's own sparse frames, and compare with plain simulation (the paper's Fig. 7).
-
-python benchmarks/own_data.py fig7 [--seeds 3] [--steps N | --time-budget 10m] [-o FILE.json]
-python benchmarks/own_data.py real [--steps N | --time-budget 10m] [-o FILE.json]
-"""
+"""Train on one's own sparse frames, and compare with plain simulation (the paper's Fig. 7)."""
 
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from deepstorm.api.example_sources import sparse_frames
 from deepstorm.cli.durations import duration_s
-from deepstorm.errors import InputError
 from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.scaling import PhotonScaling
 from deepstorm.models.zoo import find_network
 from deepstorm.paper import dot_sample, fig7, two_networks
 from deepstorm.paper.context import Context
-from deepstorm.paper.movies import read_frames
 from deepstorm.training.examples.protocol import VALIDATION
-from report import data_folder, finish, parser_of, print_rows
+from movies import published_movie
+from report import print_rows, run
 
-TINY = {"width": 8, "deep_width": 16}
-# Of the measured sparse frames, whose header is not credible.
-REAL_PIXEL_NM = 117.0
-
-
-class OwnSettings(fig7.Figure7Settings):
-    """What the figure of the paper does not choose: a time for each training."""
-
-    time_budget_s: float = 0.0
-
-    def effort(self):
-        """Return how much is trained."""
-        return replace(super().effort(), time_budget_s=self.time_budget_s)
+TINY = NativeNetworkSettings(width=8, deep_width=16)
+REAL_PIXEL_NM = 117.0  # of the measured sparse frames, whose header is not credible
+OPTIONS = {
+    "experiment": ({"choices": ["fig7", "real"]}, "samples with known truth, or measured frames"),
+    "--seeds": (3, "samples, each with its own networks"),
+    "--first-seed": (0, "of the samples"),
+    "--steps": (3500, "batches of 16 per network"),
+    "--time-budget": (duration_s, "in place of them, per network, such as 10m"),
+    "--start-from": ("native", "a name or a file, or 'scratch'"),
+    "--folder": (Path, "keeps the trainings, which then resume"),
+    "--quick": (False, "a tiny network; do not quote"),
+}
 
 
 def settings_of(chosen):
     """Return how much is trained and tested; from scratch at the rate of the recipe `native`."""
-    start = None if chosen.start_from == "scratch" else chosen.start_from
-    told = {
-        "seeds": chosen.seeds,
-        "steps": chosen.steps,
-        "time_budget_s": duration_s(chosen.time_budget) if chosen.time_budget else 0.0,
-        "composites": chosen.composites,
-        "dense_frames": chosen.dense_frames,
-        "start_from": start,
-        "rate": chosen.rate or (8e-4 if start is None else 3e-4),
-        "device": chosen.device,
-    }
+    told = {"seeds": chosen.seeds, "steps": chosen.steps, "start_from": chosen.start_from}
+    told["time_budget_s"] = chosen.time_budget or 0.0
+    if chosen.start_from == "scratch":
+        told |= {"start_from": None, "rate": 8e-4}
     if chosen.quick:
-        told |= {"steps": min(chosen.steps, 60), "network": NativeNetworkSettings(**TINY)}
-        told |= {"start_from": None, "rate": 2e-3, "sparse_frames": 30}
-        told |= {"composites": 10, "dense_frames": 10}
-    return OwnSettings(**told)
+        told |= {"steps": min(chosen.steps, 60), "network": TINY, "start_from": None, "rate": 2e-3}
+        told |= {"sparse_frames": 30, "composites": 10, "dense_frames": 10}
+    return fig7.Figure7Settings(**told)
 
 
 def on_samples(chosen, settings, folder, scores):
-    """Train both networks for each sample, score them and the embedded one; draw the first."""
+    """Train both networks for each sample; return pictures of the first one."""
     context = Context(say=partial(print, file=sys.stderr))
-    for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
-        found = fig7.measure_sample(context, settings, seed, folder, scores)
-        if seed == chosen.first_seed:
-            draw(chosen, *found)
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    first, *_ = [fig7.measure_sample(context, settings, seed, folder, scores) for seed in seeds]
+    return first
 
 
 def on_real_frames(chosen, settings, folder, scores):
@@ -71,58 +56,34 @@ def on_real_frames(chosen, settings, folder, scores):
 
     They are others than those by which the training chose its best network.
     """
-    path = data_folder() / "real-sparse-tirf" / "movie.tif"
-    if not path.is_file():
-        raise InputError(f"there is no '{path}'; name the folder of published data, DEEPSTORM_DATA")
-    sparse = sparse_frames(read_frames(path), REAL_PIXEL_NM)
+    sparse = sparse_frames(published_movie(movie="real-sparse-tirf")[0], REAL_PIXEL_NM)
     scaling, upsampling = PhotonScaling(), dot_sample.UPSAMPLING
     source = two_networks.own_examples(sparse).prepare(scaling, upsampling, 0, sparse)
     first = two_networks.VALIDATION_BATCHES
-    tested = dot_sample.as_movie(source, chosen.composites, VALIDATION, first_batch=first)
+    tested = dot_sample.as_movie(source, settings.composites, VALIDATION, first_batch=first)
     trained = two_networks.train("composites", sparse, settings.effort(), 0, folder / "real")
     networks = {fig7.UNTRAINED: find_network("native"), fig7.NAMES["composites"]: trained}
-    found = fig7.score(networks, {fig7.COMPOSITES: tested}, sparse.instrument, scores)
-    draw(chosen, tested, found)
-
-
-def draw(chosen, movie, expected):
-    """Draw a frame and what each network expects there, beside the JSON."""
-    if chosen.output is not None:
-        picture = fig7.frames_picture(movie, expected)
-        chosen.output.with_suffix(".png").write_bytes(picture.png)
+    return fig7.score(networks, {fig7.COMPOSITES: tested}, sparse.instrument, scores)
 
 
 def measure(chosen):
-    """Run the experiment, print its table and return what JSON keeps."""
+    """Run the experiment, print its table and return what JSON keeps; put pictures beside it."""
     settings, scores = settings_of(chosen), {}
     with tempfile.TemporaryDirectory() as temporary:
         experiment = on_samples if chosen.experiment == "fig7" else on_real_frames
-        experiment(chosen, settings, chosen.folder or Path(temporary), scores)
+        pictures = experiment(chosen, settings, chosen.folder or Path(temporary), scores)
     print_rows(fig7.rates_table(scores, settings).rows)
-    names = ("tested on", "trained on", "within_nm")
+    for picture in pictures if chosen.pictures is not None else ():
+        path = chosen.pictures / f"{chosen.experiment}-{picture.name}.png"
+        path.write_bytes(picture.png)
     rows = [
-        dict(zip(names, key, strict=True)) | asdict(one) for key in scores for one in scores[key]
+        {"tested on": test, "trained on": name, "seed": seed, **asdict(one)}
+        for (test, name, _), found in scores.items()
+        for seed, one in enumerate(found, chosen.first_seed)
     ]
     told = {"experiment": chosen.experiment, "settings": settings.model_dump()}
     return told | {"quick": chosen.quick, "rows": rows}
 
 
 if __name__ == "__main__":
-    parser = parser_of("own_data", __doc__)
-    add = parser.add_argument
-    add("experiment", choices=["fig7", "real"])
-    add("--seeds", type=int, default=3, help="samples, each with its own networks")
-    add("--first-seed", type=int, default=0)
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, default=3500, help="batches of 16 per network")
-    length.add_argument("--time-budget", metavar="TIME", help="per network, such as 10m")
-    add("--start-from", default="native", metavar="NAME_OR_FILE", help="or 'scratch'")
-    add("--rate", type=float, help="highest learning rate")
-    add("--device", default="cpu")
-    add("--composites", type=int, default=3000, help="test examples of sums")
-    add("--dense-frames", type=int, default=100, help="frames exposed at once")
-    add("--folder", type=Path, help="keeps the trainings, which then resume")
-    add("--quick", action="store_true", help="a tiny network; do not quote")
-    add("-o", "--output", type=Path, help="JSON, replaced if there; the picture goes beside it")
-    named = parser.parse_args()
-    finish("own_data", partial(measure, named), named.output)
+    run(__doc__, measure, OPTIONS)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,16 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from children.workers import WorkerError
 from deepstorm.api.reconstruct import package_versions
 from deepstorm.errors import InputError
 from deepstorm.files import check_writable, written_whole
 from deepstorm.paper import findings
 from deepstorm.paper.findings import Row, Value, shown
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-TARGETS = "figure | network | measured | paper | at least | aim"
+from deepstorm.reports.panels import CurvePanel, panels_figure, write_figure
 
 
 @dataclass(frozen=True)
@@ -56,36 +52,6 @@ def print_rows(rows: Iterable[Row]) -> list[Row]:
     return printed
 
 
-def data_folder() -> Path:
-    """Return the folder of published movies: ``../shared/data``, or that of DEEPSTORM_DATA."""
-    return Path(os.environ.get("DEEPSTORM_DATA", DATA))
-
-
-def published(name: str) -> Path | None:
-    """Return a file of the movie of the paper's Fig. 4, where it is there."""
-    path = data_folder() / "fig4-microtubules" / name
-    return path if path.is_file() else None
-
-
-def parser_of(name: str, text: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose help begins with a script's own words."""
-    formatter = argparse.RawTextHelpFormatter
-    return argparse.ArgumentParser(prog=name, description=text, formatter_class=formatter)
-
-
-def names_of(known: Iterable[str], what: str = "part") -> Callable[[str], list[str]]:
-    """Return what reads names, separated by commas, and refuses others."""
-
-    def read(text: str) -> list[str]:
-        names = text.split(",")
-        if unknown := ", ".join(name for name in names if name not in known):
-            there = ", ".join(known)
-            raise argparse.ArgumentTypeError(f"no {what} is called {unknown}; there are {there}")
-        return names
-
-    return read
-
-
 def measure_parts(parts: Mapping[str, Callable[[], Sequence[Table]]]) -> dict[str, Any]:
     """Run parts, print the tables of each as it is done, and return what JSON keeps of them."""
     kept: dict[str, Any] = {}
@@ -99,21 +65,54 @@ def measure_parts(parts: Mapping[str, Callable[[], Sequence[Table]]]) -> dict[st
     return kept
 
 
-def finish(script: str, measure: Callable[[], dict[str, Any]], output: Path | None) -> None:
-    """Measure; where an output was named, try it before and write JSON to it in the end."""
+def draw(
+    folder: Path | None, name: str, panels: Sequence[CurvePanel], columns: int, width_inch: float
+) -> None:
+    """Draw panels, a row of so many at a time, if there is a folder; a file there is replaced."""
+    if folder is not None:
+        figure = panels_figure(panels, columns, width_inch=width_inch)
+        write_figure(folder / name, figure, overwrite=True)
+
+
+def run(
+    text: str | None,
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    options: Mapping[str, tuple[Any, str]],
+) -> argparse.Namespace:
+    """Read the command line, measure, write what that returns to JSON; return what was asked for.
+
+    Each option comes with how it is read and words of help. ``False`` makes a switch of it, a list
+    some names of the list, by default all; a type or a function reads what is given, a dict is for
+    argparse, everything else is the default. ``pictures`` is the folder for these, or ``None``.
+    """
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=text, formatter_class=form)
+    for name, (kind, words) in options.items():
+        parser.add_argument(name, help=words, **_reading(kind))
+    words = "JSON, replaced if there; pictures go to its folder"
+    parser.add_argument("-o", "--output", type=Path, help=words)
     try:
-        if output is not None:
-            check_writable(output, overwrite=True)
-        record = {"versions": package_versions()} | measure()
+        chosen = parser.parse_args()
+        chosen.pictures = None
+        if chosen.output is not None:
+            check_writable(chosen.output, overwrite=True)
+            chosen.pictures = chosen.output.absolute().parent
+        record = {"versions": package_versions()} | measure(chosen)
         record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        if output is not None:
-            with written_whole(output, overwrite=True) as partial:
+        if chosen.output is not None:
+            with written_whole(chosen.output, overwrite=True) as partial:
                 partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except InputError as error:
-        sys.exit(f"{script}: {error}")
+    except (InputError, WorkerError) as error:
+        sys.exit(f"{parser.prog}: {error}")
+    return chosen
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, replaced if there."""
-    with written_whole(path, overwrite=True) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+def _reading(kind: Any) -> dict[str, Any]:
+    """Return how argparse reads an option."""
+    if isinstance(kind, dict):
+        return kind
+    if kind is False:
+        return {"action": "store_true"}
+    if isinstance(kind, list):
+        return {"nargs": "+", "choices": kind, "default": kind}
+    return {"type": kind} if callable(kind) else {"type": type(kind), "default": kind}

@@ -1,12 +1,9 @@
 """Spoil simulated movies, reconstruct them, and tell whether what went wrong was told.
 
-    python benchmarks/troubles.py [--movies N] [--seed N] [--processes N] [--only TROUBLE,...]
-        [--json FILE]
-
 Each movie is drawn over the whole range that the bundled network is valid for, reconstructed as it
 is, and again with one to three troubles drawn at random (``tests/spoiling.py``). Only emitters that
 remain visible count. A failure is a precision below 0.8 of the clean movie's; it is silent if there
-is no warning. A false alarm is a warning on a clean movie. With ``--json`` rows are kept next to
+is no warning. A false alarm is a warning on a clean movie. With ``-o`` rows are kept next to
 the file as they come, and a run that was interrupted goes on from them.
 """
 
@@ -14,6 +11,7 @@ import json
 import os
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -32,7 +30,7 @@ from deepstorm.simulation.camera import ScmosCamera
 from deepstorm.simulation.simulator import SimulationSettings
 from deepstorm.training.examples.draws import coverage, log_uniform
 from deepstorm.training.examples.simulated import SimulatedExamples
-from report import Table, finish, measure_parts, names_of, parser_of, row
+from report import Table, measure_parts, row, run
 from spoiling import TROUBLES, spoiled
 from takes import measured
 
@@ -46,6 +44,12 @@ HEADINGS = (
     "trouble | movies | failed | told | silent | lost, silent | miscounted, silent"
     " | precision | image / true | warnings"
 )
+OPTIONS = {
+    "--movies": (300, "in all"),
+    "--seed": (1, "of the movies"),
+    "--processes": (2, "at a time"),
+    "--only": (list(TROUBLES), "troubles"),
+}
 Row = dict[str, Any]
 
 
@@ -187,22 +191,17 @@ def tables(rows: list[Row]) -> list[Table]:
     return [Table("Troubles", note, lines, {"movies": rows})]
 
 
-def main() -> None:
+def kept_rows(chosen: Namespace) -> Path | None:
+    """Return the file in which rows are kept as they come, if one was named for the figures."""
+    return chosen.output and chosen.output.with_suffix(f".{chosen.seed}.rows")
+
+
+def measure(chosen: Namespace) -> Row:
     """Print the tables."""
-    parser = parser_of("troubles", __doc__)
-    parser.add_argument("--movies", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", type=names_of(TROUBLES, "trouble"), default=list(TROUBLES))
-    parser.add_argument("-o", "--json", type=Path, help="also write the figures, as JSON")
-    chosen = parser.parse_args()
-    kept = chosen.json.with_suffix(f".{chosen.seed}.rows") if chosen.json else None
-    told = (chosen.seed, chosen.only, chosen.movies, chosen.processes, kept)
-    parts = {"troubles": lambda: tables(gathered(*told))}
-    finish("troubles", lambda: measure_parts(parts), chosen.json)
-    if kept is not None:
-        kept.unlink(missing_ok=True)
+    told = chosen.seed, chosen.only, chosen.movies, chosen.processes, kept_rows(chosen)
+    return measure_parts({"troubles": lambda: tables(gathered(*told))})
 
 
 if __name__ == "__main__":
-    main()
+    if (kept := kept_rows(run(__doc__, measure, OPTIONS))) is not None:
+        kept.unlink(missing_ok=True)

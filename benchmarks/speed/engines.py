@@ -1,18 +1,17 @@
 """How fast networks predict, by runtime and frame size; and how near that comes to the roof."""
 
-import math
-from functools import cache
+from itertools import product
 
 import contest
-from contest import DEFAULT, DENSITY_PER_UM2, ORIGINAL, OURS, PAPER, PIXEL_NM, SCORES, Run
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
-from workers import asked
+from contest import Comparison, Run
 
-from report import Table, published, row, save_figure
+from children.workers import asked
+from deepstorm.paper.findings import shown
+from deepstorm.reports.panels import Curve, CurvePanel
+from movies import PIXEL_NM
+from report import Table, draw, row
 
-# The network is the same if outputs differ by no more than this part of the largest.
-LARGEST_DIFFERENCE = 1e-4
+LARGEST_DIFFERENCE = 1e-4  # of outputs of the same network, over the largest of them
 ENTRY = "network | runtime | precision"
 SPEED = (
     "frames × runs | frames/s | spread [%] | times the original | emitters/s | camera megapixels/s"
@@ -21,176 +20,119 @@ SAME = "weights | largest difference over the largest value | at most | the same
 ROOF = "device | precision | GMAC/s | library | matrix side"
 COUNT = "network | frame | folded [GMAC] | unfolded [GMAC] | left out [%]"
 SHARE = f"{ENTRY} | frame | GMAC/frame | GMAC/s | of the roof [%]"
-TABLE1 = {
-    64: "361 frames: CEL0 18677 s, FALCON 1465 s (GPU 122), Deep-STORM 123 s (GPU 4)",
-    128: "500 frames: CEL0 175200 s, FALCON 10177 s (GPU 434), Deep-STORM 715 s (GPU 27)",
-}
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = {
-    (PAPER, "keras"): "#000000",
-    (PAPER, "unfolded"): "#999999",
-    (PAPER, "torch"): "#56B4E9",
-    (PAPER, "openvino"): "#0072B2",
-    (PAPER, "onnx"): "#009E73",
-    (DEFAULT, "torch"): "#E69F00",
-    (DEFAULT, "openvino"): "#D55E00",
-    (DEFAULT, "onnx"): "#CC79A7",
+    (contest.PAPER, "keras"): "#000000",
+    (contest.PAPER, "unfolded"): "#999999",
+    (contest.PAPER, "torch"): "#56B4E9",
+    (contest.PAPER, "openvino"): "#0072B2",
+    (contest.PAPER, "onnx"): "#009E73",
+    (contest.DEFAULT, "torch"): "#E69F00",
+    (contest.DEFAULT, "openvino"): "#D55E00",
+    (contest.DEFAULT, "onnx"): "#CC79A7",
 }
-MARKERS = {"cpu": "o", "cuda": "s"}
-HATCHES = {"f32": "", "bf16": "////", "f16": "////", "int8": "xxxx"}
+MARKERS = {"f32": "o", "bf16": "s", "f16": "s", "int8": "^"}
+LINES = {"cpu": "-", "cuda": "--"}
 
 
 def measure(run: Run) -> list[Table]:
     """Measure all networks in all runtimes at all frame sizes; draw them if a folder was named."""
     comparison = contest.compared(run)
-    tables = [_table(run, comparison, side_px) for side_px in run.sides_px]
+    tables = [_table(run, comparison, side_px) for side_px in run.movies]
     if run.original:
         found = comparison.difference
         same = None if found is None else str(found <= LARGEST_DIFFERENCE).lower()
         note = "Predictions of Keras, with the weights handed over, against ours in PyTorch."
-        rows = [row(SAME, run.paper, found, LARGEST_DIFFERENCE, same)]
+        rows = [row(SAME, run.networks[contest.PAPER], found, LARGEST_DIFFERENCE, same)]
         tables.append(Table("The paper's network in Keras and here", note, rows))
-    if run.pictures is not None:
-        figure = Figure(figsize=(11, 4.8), layout="constrained")
-        scatter, bars = figure.subplots(1, 2, width_ratios=(2, 3))
-        _draw_against_nmse(scatter, comparison)
-        _draw_by_size(bars, comparison, run.sides_px)
-        handles, labels = bars.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-        save_figure(figure, run.pictures / "speed.png")
+    draw(run.pictures, "speed.png", _panels(comparison), 2, 5.5)
     return tables
-
-
-def _entry(result):
-    return result.entry.network, result.entry.runtime, result.entry.precision
 
 
 def _table(run, comparison, side_px):
     rows, details = [], {}
-    results = [result for result in comparison.results if result.side_px == side_px]
-    original = next((r.frames_per_s for r in results if r.entry == ORIGINAL), None)
-    emitters = DENSITY_PER_UM2 * (side_px * PIXEL_NM / 1000) ** 2
+    results = comparison.of(side_px)
+    original = next((r.frames_per_s for r in results if r.entry == contest.ORIGINAL), None)
+    emitters = contest.DENSITY_PER_UM2 * (side_px * PIXEL_NM / 1000) ** 2
     for result in results:
-        cells, rate = row(ENTRY, *_entry(result)), result.rate
-        seconds = {timed.frames: list(timed.seconds) for timed in result.times}
-        details[", ".join(cells.values())] = {"failure": result.failure, "seconds": seconds}
+        cells = row(ENTRY, *result.entry.words)
+        details[", ".join(cells.values())] = {"failure": result.failure, "seconds": result.times}
         rows.append(cells)
-        if rate is None:
+        if (speed := result.frames_per_s) is None:
             cells["frames × runs"] = result.failure or "did not run"
         else:
-            speed, runs = rate.frames_per_s, f"{rate.frames} × {len(rate.seconds)}"
+            seconds, medians = result.times[result.frames], result.medians_s
+            # Longest less shortest time; unknown of a single one.
+            spread = 100 * (max(seconds) - min(seconds)) / medians[result.frames] or None
             times = speed / original if original is not None else None
             rates = speed * emitters, speed * side_px**2 / 1e6
-            cells |= row(SPEED, runs, speed, rate.spread_percent, times, *rates)
-            medians = {timed.frames: timed.median_s for timed in result.times}
-            whole = {f"{frames} frames [s]": medians.get(frames) for frames in run.movies(side_px)}
-            cells |= whole | {"memory [MB]": result.peak_mb}
+            runs = f"{result.frames} × {len(seconds)}"
+            cells |= row(SPEED, runs, speed, spread, times, *rates)
+            cells |= {f"{whole} frames [s]": medians.get(whole) for whole in run.movies[side_px]}
+            cells["memory [MB]"] = result.peak_mb
         if side_px == 64:
-            cells |= row("NMSE [%] | registered [%]", *map(result.scores.get, SCORES))
+            cells |= row("NMSE [%] | registered [%]", *map(result.scores.get, contest.SCORES))
     note = (
         f"Scaled frames in memory to the summed image; about {run.budget_s:g} s for each number of "
-        f"frames. Emitters: {emitters:.0f} in a frame, at {DENSITY_PER_UM2} /µm² on pixels of "
-        f"{PIXEL_NM:g} nm. The default network is '{run.network}', the paper's '{run.paper}'."
+        f"frames, with {emitters:.0f} emitters in each. Networks: {run.networks}."
     )
     if side_px == 64:
-        done = (
-            "not measured" if run.quick or not published("movie.tif") else "left, registered right"
-        )
-        note += f" NMSE of the movie of the paper's Fig. 4: {done}."
-    if side_px in TABLE1:
-        note += f" The paper's Table 1, on an i7-8700 and a Titan Xp, for {TABLE1[side_px]}."
-    if side_px == 64 and comparison.published:
-        nmse, registered = (comparison.published[name] for name in SCORES)
-        note += f" The image that the authors published has {nmse:.3g} and {registered:.3g}."
+        authors = map(comparison.published.get, contest.SCORES)
+        note += " NMSE of the movie of the paper's Fig. 4, where the authors' image has "
+        note += "{} and {} %.".format(*map(shown, authors))
     return Table(f"Frames of {side_px} × {side_px} pixels", note, rows, details)
 
 
-def _draw_against_nmse(panel, comparison):
-    small = (result for result in comparison.results if result.side_px == 64)
-    known = [r for r in small if r.scores.get(SCORES[1]) and r.frames_per_s]
-    for result in known:
-        entry, colour = result.entry, COLOURS[result.entry.network, result.entry.engine]
-        style = {"color": colour, "mfc": colour if entry.precision == "f32" else "white"}
-        place = result.scores[SCORES[1]], result.frames_per_s
-        panel.plot(*place, MARKERS[entry.device], mew=2, ms=9, **style)
-    panel.set_xlabel("registered NMSE, movie of the paper's Fig. 4 [%]")
-    panel.set(ylabel="frames/s of 64 × 64 pixels", yscale="log")
-    if (authors := comparison.published.get(SCORES[1])) is not None:
-        panel.axvline(authors, color="black", ls=":", lw=1)
-        where = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "right"}
-        panel.annotate("the authors' image", (authors, 0.03), fontsize="small", **where)
-    if not known:
-        panel.text(0.5, 0.5, "NMSE was not measured", transform=panel.transAxes, ha="center")
-    panel.margins(0.15)
-    _plain_numbers(panel, "both")
+def _panels(comparison: Comparison) -> list[CurvePanel]:
+    """Show speed against error as far as that was measured, and over the side of frames."""
+    scored, speeds = [], {}
+    for each in comparison.results:
+        if error := each.scores.get(contest.SCORES[1]):
+            scored.append(_curve(each.entry, [error], [each.frames_per_s]))
+        speeds.setdefault(each.entry, {})[each.side_px] = each.frames_per_s
+    if (authors := comparison.published.get(contest.SCORES[1])) and scored:
+        ends = [pick(curve.y[0] for curve in scored) for pick in (min, max)]
+        scored.append(Curve([authors] * 2, ends, "the authors' image", ":", "black"))
+    error, speed = "registered NMSE, movie of the paper's Fig. 4 [%]", "frames/s of 64 × 64 pixels"
+    words = "" if scored else "NMSE was not measured"
+    curves = [
+        _curve(entry, list(found), list(found.values()), ", ".join(entry.words))
+        for entry, found in speeds.items()
+    ]
+    sides = tuple(dict.fromkeys(each.side_px for each in comparison.results))
+    by_size = "", "side of frames [camera pixels]", "frames/s", tuple(curves), "xy", sides
+    logarithmic = "y" if scored else ""
+    return [CurvePanel(words, error, speed, tuple(scored), logarithmic), CurvePanel(*by_size)]
 
 
-def _draw_by_size(panel, comparison, sides_px):
-    speeds = {(r.entry, r.side_px): r.frames_per_s for r in comparison.results}
-    measured = list(dict.fromkeys(entry for entry, _ in speeds))
-    width = 0.85 / len(measured)
-    for index, entry in enumerate(measured):
-        offset = (index - (len(measured) - 1) / 2) * width
-        places = [place + offset for place in range(len(sides_px))]
-        heights = [speeds.get((entry, side)) or math.nan for side in sides_px]
-        style = {"color": COLOURS[entry.network, entry.engine], "hatch": HATCHES[entry.precision]}
-        label = f"{entry.network}, {entry.runtime}, {entry.precision}"
-        panel.bar(places, heights, width * 0.92, edgecolor="white", label=label, **style)
-    panel.set_xticks(range(len(sides_px)), [f"{side} × {side}" for side in sides_px])
-    panel.set(yscale="log", ylabel="frames/s", xlabel="camera pixels")
-    if known := [speed for speed in speeds.values() if speed]:
-        panel.set_ylim(min(known) / 2, max(known) * 2)
-    _plain_numbers(panel, "y")
-
-
-def _plain_numbers(panel, grid):
-    """Label a logarithmic axis by 1, 2, 5, 10, and nothing between."""
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    panel.yaxis.set_major_formatter("{x:g}")
-    panel.yaxis.set_minor_locator(NullLocator())
-    panel.grid(axis=grid, alpha=0.3)
-
-
-@cache
-def highest_rates(run: Run, devices: tuple[str, ...]) -> dict[str, dict[str, dict]]:
-    """Return the best rates by device and precision."""
-    seconds = 0.3 if run.quick else 1.5
-    return {device: asked(OURS, "roof", device=device, seconds=seconds) for device in devices}
-
-
-@cache
-def arithmetic(run: Run) -> dict[tuple[str, int], dict[str, float]]:
-    """Return 10⁹ multiplications per frame by network and side, ``folded`` and ``unfolded``."""
-    return {
-        (name, side): asked(OURS, "arithmetic", network=run.network_of(name), side_px=side)
-        for name in (PAPER, DEFAULT)
-        for side in run.sides_px
-    }
+def _curve(entry, x, y, label=""):
+    style = MARKERS[entry.precision] + LINES[entry.device]
+    return Curve(x, y, label, style, COLOURS[entry.network, entry.engine])
 
 
 def roof(run: Run) -> list[Table]:
     """Measure the roof, count the arithmetic, and put both beside the speeds."""
-    comparison = contest.compared(run)
-    devices = dict.fromkeys(result.entry.device for result in comparison.results)
-    rates, counts = highest_rates(run, tuple(devices)), arithmetic(run)
-    roofs, macs, shares = [], [], []
-    for device, by_precision in rates.items():
-        for precision, best in by_precision.items():
+    comparison, seconds = contest.compared(run), 0.3 if run.quick else 1.5
+    rates, counts, roofs, macs, shares = {}, {}, [], [], []
+    for device in dict.fromkeys(result.entry.device for result in comparison.results):
+        rates[device] = asked(contest.NETWORKS, "roof", device=device, seconds=seconds)
+        for precision, best in rates[device].items():
             found = best["gigamacs_per_s"], best["library"], best["side"]
             roofs.append(row(ROOF, device, precision, *found))
-    for (network, side), count in counts.items():
-        folded, unfolded = count["folded"], count["unfolded"]
-        left_out = 100 * (1 - folded / unfolded)
-        macs.append(row(COUNT, network, f"{side} × {side}", folded, unfolded, left_out))
+    for (name, network), side in product(run.networks.items(), run.movies):
+        count = asked(contest.NETWORKS, "count", network=network, side=side)
+        left_out = 100 * (1 - count["folded"] / count["unfolded"])
+        counts[name, side] = count
+        macs.append(row(COUNT, name, f"{side} × {side}", *count.values(), left_out))
     for result in comparison.results:
         entry, side = result.entry, result.side_px
         if result.frames_per_s is not None:
-            form = "unfolded" if entry.is_published else "folded"
+            form = "unfolded" if entry.engine in contest.AS_PUBLISHED else "folded"
             count = counts[entry.network, side][form]
             reached = count * result.frames_per_s
             highest = rates[entry.device].get(entry.precision, {}).get("gigamacs_per_s")
             share = None if highest is None else 100 * reached / highest
-            cells = *_entry(result), f"{side} × {side}", count, reached, share
+            cells = *entry.words, f"{side} × {side}", count, reached, share
             shares.append(row(SHARE, *cells))
     return [
         Table("The roof of this machine", "A GMAC: 10⁹ multiplications with addition.", roofs),

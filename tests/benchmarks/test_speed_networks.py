@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from our_networks import arithmetic, export_weights, unfolded
 from torch.nn import functional
 
+from children.our_networks import arithmetic, export_weights, unfolded
 from deepstorm.models.architectures import NativeNetworkSettings
 from deepstorm.models.building import build
 from deepstorm.models.deepstorm import DeepStormNetwork

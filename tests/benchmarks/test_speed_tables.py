@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import contest
 import engines
 import pytest
 from contest import DEFAULT, ORIGINAL, PAPER, Comparison, Entry, Result, Run, compared, opened
-from timing import Timed
-from workers import Worker, WorkerError
 
+from children.workers import Worker, WorkerError
 from environments import NoEnvironmentError
 from report import Row
 
@@ -60,8 +60,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     yield Run(
         quick=False,
         budget_s=20,
-        network="native",
-        paper="deepstorm-paper",
+        networks={PAPER: "deepstorm-paper", DEFAULT: "native"},
         original=True,
         cache=tmp_path,
         temporary=tmp_path,
@@ -71,8 +70,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 def row_of(rows: list[Row], entry: Entry) -> Row:
-    key = (entry.network, entry.runtime, entry.precision)
-    return next(r for r in rows if (r["network"], r["runtime"], r["precision"]) == key)
+    return next(r for r in rows if (r["network"], r["runtime"], r["precision"]) == entry.words)
 
 
 def test_speeds_stand_beside_the_originals(run: Run) -> None:
@@ -108,9 +106,7 @@ def test_nmse_is_that_of_network_and_precision(run: Run) -> None:
     rows = engines.measure(run)[0].rows
     scores = {(row["network"], row["runtime"]): row["NMSE [%]"] for row in rows}
     # The original computes what the paper's network does in PyTorch, by the table below.
-    assert (
-        scores[PAPER, ORIGINAL.runtime] == scores[PAPER, Entry(PAPER, "unfolded").runtime] == 31.6
-    )
+    assert scores[ORIGINAL.words[:2]] == scores[Entry(PAPER, "unfolded").words[:2]] == 31.6
     assert scores[DEFAULT, "OpenVINO"] == 31.01
 
 
@@ -119,23 +115,35 @@ def test_the_figure_is_drawn(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_papers_table_1_has_whole_movies_beside_it(run: Run) -> None:
-    small, middle = engines.measure(run)[:2]
-    assert "Deep-STORM 123 s (GPU 4)" in small.note
-    paper, ours = Entry(PAPER, "openvino", "bf16"), Entry(DEFAULT, "openvino", "bf16")
-    assert row_of(small.rows, ORIGINAL)["361 frames [s]"] is None
-    assert row_of(small.rows, ours)["361 frames [s]"] == pytest.approx(3.61)
-    assert row_of(small.rows, paper)["361 frames [s]"] == pytest.approx(361 * 0.05)
-    assert row_of(middle.rows, ours)["500 frames [s]"] == pytest.approx(500 * 0.04)
+def test_rates_are_of_the_median() -> None:
+    result = Result(ORIGINAL, 64, {30: [1.0, 9.0, 2.0], 361: [7.0]})
+    assert result.frames_per_s == 15
+    assert result.medians_s == {30: 2, 361: 7}
+
+
+def test_the_papers_table_1_has_whole_movies_beside_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {commands.WARM: ([4.0, 6.0, 5.0], 300.0), commands.LARGER: ([9.0], 300.0)}
+    monkeypatch.setattr(commands, "timed_commands", lambda run: taken)
+    simulated, experimental = commands.table1(run)[0].rows
+    assert simulated["Deep-STORM, CPU / GPU [s]"] == "123 / 4"
+    assert simulated["here: Keras, as published, cpu [s]"] is None
+    assert simulated["here: paper's, cpu [s]"] == pytest.approx(361 * 0.05)
+    assert simulated["here: default, cpu [s]"] == pytest.approx(3.61)
+    assert simulated["here: the whole command [s]"] == 5
+    assert experimental["here: default, cpu [s]"] == pytest.approx(500 * 0.04)
+    assert experimental["here: the whole command [s]"] == 9
 
 
 def test_shares_of_the_roof(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {"cpu": {p: {"gigamacs_per_s": 200.0, "library": "x", "side": 1} for p in ("f32",)}}
-    counts = {(n, s): {"folded": 2.0, "unfolded": 4.0} for n in (PAPER, DEFAULT) for s in (64,)}
-    result = Result(ORIGINAL, 64, [Timed(10, (1.0,))])
+    answers = {
+        "roof": {"f32": {"gigamacs_per_s": 200.0, "library": "x", "side": 1}},
+        "count": {"folded": 2.0, "unfolded": 4.0},
+    }
+    result = Result(ORIGINAL, 64, {10: [1.0]})
     monkeypatch.setattr(contest, "compared", lambda run: Comparison([result], None, {}))
-    monkeypatch.setattr(engines, "highest_rates", lambda run, devices: rates)
-    monkeypatch.setattr(engines, "arithmetic", lambda run: counts)
+    monkeypatch.setattr(engines, "asked", lambda script, do, **values: answers[do])
     share = engines.roof(run)[2].rows[0]
     assert share["GMAC/s"] == pytest.approx(40)
     assert share["of the roof [%]"] == pytest.approx(20)

@@ -1,23 +1,12 @@
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
-import pytest
+from contest import interleaved, planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timing import Timed, interleaved, planned, seconds
-
-from report import names_of
 
 MOVIES = (361, 5000)
-
-
-def test_rates_are_of_the_median() -> None:
-    timed = Timed(30, (1.0, 9.0, 2.0))
-    assert timed.frames_per_s == 15
-    assert timed.spread_percent == 400
-    assert Timed(30, (1.0,)).spread_percent is None
 
 
 def test_movies_are_measured_where_they_fit() -> None:
@@ -63,21 +52,3 @@ def test_tasks_take_turns_and_failed_ones_end() -> None:
     assert done == ["a", "b", "c", "a", "c", "a"]
     assert found == {"a": [1.0, 4.0, 6.0], "b": [2.0], "c": [3.0]}
     assert interleaved({}) == {}
-
-
-@pytest.mark.parametrize(("text", "wanted"), [("20s", 20), ("2m", 120), ("1.5", 1.5), ("1h", 3600)])
-def test_times_are_read(text: str, wanted: float) -> None:
-    assert seconds(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "s", "0s", "-1m", "nan", "inf", "20 minutes"])
-def test_no_times_are_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
-        seconds(text)
-
-
-def test_unknown_parts_are_refused() -> None:
-    parts_named = names_of(["engines", "roof"])
-    assert parts_named("roof,engines") == ["roof", "engines"]
-    with pytest.raises(argparse.ArgumentTypeError, match="no part is called rooff"):
-        parts_named("rooff")

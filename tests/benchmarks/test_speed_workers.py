@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from workers import FOLDER, Worker, WorkerError
+
+from children.workers import FOLDER, Worker, WorkerError, command
 
 SCRIPT = """
 import os, sys
@@ -74,3 +75,9 @@ def test_commands_are_timed_and_their_memory_is_their_own() -> None:
         with pytest.raises(WorkerError, match="exit status 3, no such movie"):
             worker.ask("run", words=[sys.executable, "-c", failing], variables={})
     assert len(held) > 0
+
+
+def test_the_command_is_run_by_its_name() -> None:
+    assert command("--version")["seconds"] > 0
+    with pytest.raises(WorkerError, match="exit status 2"):
+        command("no-such-command")

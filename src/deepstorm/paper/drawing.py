@@ -43,3 +43,9 @@ def crosses(places_nm: AnyArray, pixel_size_nm: float) -> Curve:
     """Return crosses at places, (n, 2) as (x, y) in nm, on an image."""
     x, y = places_nm.T / pixel_size_nm
     return Curve(x, y, style="x", colour="cyan")
+
+
+def circles(places_nm: AnyArray, pixel_size_nm: float) -> Curve:
+    """Return circles around places, (n, 2) as (x, y) in nm, on an image."""
+    x, y = places_nm.T / pixel_size_nm
+    return Curve(x, y, style="o", colour="lime")

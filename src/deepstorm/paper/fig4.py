@@ -84,7 +84,7 @@ class Figure4:
             every = images[0].frames
             images.append(Imaged(PUBLISHED, specimen.published, every, float("nan")))
         rows, figures = _scored(images, specimen, short_name(context.ours))
-        lines, widths = _line_widths(context, chosen)
+        lines, widths = _line_table(context, chosen)
         pictures = (
             *field_pictures(
                 _with_truth(images, specimen), specimen, "The whole field by every method."
@@ -157,13 +157,15 @@ def _table(rows: list[Row], specimen: Specimen) -> Table:
     return Table("Error of each method", note, rows)
 
 
-def _line_widths(context: Context, chosen: Figure4Settings) -> tuple[Table, dict[str, Measured]]:
-    """Measure how wide a line without width appears."""
+def line_widths(
+    context: Context, chosen: Figure4Settings, per_um: float = LINE_EMITTERS_PER_UM
+) -> dict[str, list[float | None]]:
+    """Measure how wide a line without width appears, at each angle, by network and of the truth."""
     widths: dict[str, list[float | None]] = {}
     for angle in chosen.angles_degrees:
         context.say(f"fig4: line at {angle:g}°")
         places = line_positions(angle)
-        density = LINE_EMITTERS_PER_UM * len(places) * 2e-3 / FIELD_UM2
+        density = per_um * len(places) * 2e-3 / FIELD_UM2
         frames = frames_for(chosen.line_emitters, density, chosen.least_line_frames)
         settings = like_the_papers_movie(TableScene(positions_nm=places), density, frames)
         counts, truth = simulated(settings, seed=round(angle))
@@ -176,6 +178,12 @@ def _line_widths(context: Context, chosen: Figure4Settings) -> tuple[Table, dict
             )
             found = width_nm(result.image, result.pixel_size_nm, angle)
             widths.setdefault(short_name(network), []).append(found)
+    return widths
+
+
+def _line_table(context: Context, chosen: Figure4Settings) -> tuple[Table, dict[str, Measured]]:
+    """Return the mean widths of a line over the angles."""
+    widths = line_widths(context, chosen)
     figures = {name: Measured.of(found, "no peak") for name, found in widths.items()}
     rows: list[Row] = [{"of": "paper", "FWHM [nm]": 24}]
     rows += [{"of": name, "FWHM [nm]": found.shown()} for name, found in figures.items()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepstorm.arrays import Float32Array
+from deepstorm.arrays import Float32Array, Float64Array
 from deepstorm.config import Settings
 from deepstorm.evaluation.detection import DetectionRates
 from deepstorm.models.architectures import NativeNetworkSettings
@@ -20,11 +20,11 @@ from deepstorm.paper.dot_sample import (
     dense_movie,
     sparse_movie,
 )
-from deepstorm.paper.drawing import crosses, pictured
+from deepstorm.paper.drawing import circles, crosses, pictured
 from deepstorm.paper.findings import Finding, Measured, Picture, Row, Table
 from deepstorm.paper.two_networks import Effort, predict, rates, train
 from deepstorm.reports.panels import ImagePanel
-from deepstorm.structures import Instrument
+from deepstorm.structures import Instrument, Localizations
 
 # By the kind of training: emitters found and false positives in percent, as printed.
 PRINTED = {"composites": (96.0, 1.6), "simulation": (88.0, 8.7)}
@@ -42,6 +42,8 @@ class Figure7Settings(Settings):
 
     seeds: int = 3
     steps: int = 3500
+    # Seconds for each network in place of steps; 0 for these.
+    time_budget_s: float = 0.0
     sparse_frames: int = 100
     # The paper's number of test examples.
     composites: int = 3000
@@ -53,7 +55,8 @@ class Figure7Settings(Settings):
 
     def effort(self) -> Effort:
         """Return how much is trained."""
-        return Effort(self.steps, 0.0, self.start_from, self.network, self.rate, self.device)
+        length = self.steps, self.time_budget_s
+        return Effort(*length, self.start_from, self.network, self.rate, self.device)
 
 
 QUICK = Figure7Settings(seeds=1, steps=40, composites=10, dense_frames=10, rate=2e-4)
@@ -80,21 +83,17 @@ class Figure7:
         pictures: list[Picture] = []
         with tempfile.TemporaryDirectory() as folder:
             for seed in range(chosen.seeds):
-                expected = measure_sample(context, chosen, seed, Path(folder), scores)
-                if seed == 0:
-                    pictures.append(frames_picture(*expected))
+                drawn = measure_sample(context, chosen, seed, Path(folder), scores)
+                pictures += drawn if seed == 0 else []
         # A network that has hardly been trained says nothing about the paper's claim.
         figures = {} if context.quick else _figures(scores)
         return Finding((rates_table(scores, chosen),), tuple(pictures), figures)
 
 
-Expected = dict[str, Float32Array]
-
-
 def measure_sample(
     context: Context, chosen: Figure7Settings, seed: int, folder: Path, scores: Scores
-) -> tuple[MovieWithTruth, Expected]:
-    """Return the dense movie of one sample and what each network expects in its first frame.
+) -> list[Picture]:
+    """Add the scores of one sample; return a picture for each movie that was tested.
 
     Trainings are in the folder, and go on there where they were interrupted.
     """
@@ -107,7 +106,7 @@ def measure_sample(
     for kind, name in NAMES.items():
         context.say(f"fig7: sample {seed}, trained on {name}")
         networks[name] = train(kind, sparse, chosen.effort(), seed, folder / f"{kind}-{seed}")
-    return movies[DENSE], score(networks, movies, sparse.instrument, scores)
+    return score(networks, movies, sparse.instrument, scores)
 
 
 def score(
@@ -115,16 +114,17 @@ def score(
     movies: dict[str, MovieWithTruth],
     instrument: Instrument,
     scores: Scores,
-) -> Expected:
-    """Add scores on movies; return what each network expects in the last one's first frame."""
-    first: Expected = {}
+) -> list[Picture]:
+    """Add scores on movies; return a picture of each movie's first frame."""
+    pictures = []
     for test, movie in movies.items():
-        for name, network in networks.items():
-            first[name], found = predict(network, movie, instrument)
+        predictions = {name: predict(path, movie, instrument) for name, path in networks.items()}
+        for name, (_, found) in predictions.items():
             for radius_nm in RADII_NM:
                 own = scores.setdefault((test, name, radius_nm), [])
                 own.append(rates(found, movie, radius_nm))
-    return first
+        pictures.append(_frame_picture(test, movie, predictions))
+    return pictures
 
 
 def _percent(scores: list[DetectionRates], name: str) -> Measured:
@@ -178,24 +178,33 @@ def _figures(scores: Scores) -> dict[str, Measured]:
     return figures
 
 
-def frames_picture(movie: MovieWithTruth, expected: Expected) -> Picture:
-    """Draw a corner of the first frame, and what both networks expect there."""
-    true = movie.truth.select(movie.truth.frame == 0)
+def _frame_picture(
+    test: str, movie: MovieWithTruth, predictions: dict[str, tuple[Float32Array, Localizations]]
+) -> Picture:
+    """Draw a corner of the first frame, and what each network expects and finds there."""
     pixel_nm = movie.pixel_size_nm
-    size_nm = SHOWN_PX * pixel_nm
-    here = true.select((true.x_nm < size_nm) & (true.y_nm < size_nm))
-    places = np.stack([here.x_nm, here.y_nm], axis=1)
     corner = movie.frames[0, :SHOWN_PX, :SHOWN_PX]
-    panels = [ImagePanel("dense frame", corner, pixel_nm, colormap="gray")]
+    panels = [ImagePanel(f"first of {test}", corner, pixel_nm, colormap="gray")]
     side, fine_nm = SHOWN_PX * UPSAMPLING, pixel_nm / UPSAMPLING
+    true = crosses(_shown(movie.truth, pixel_nm), fine_nm)
     panels += [
         ImagePanel(
             name if name == UNTRAINED else f"trained on {name}",
             image[:side, :side],
             fine_nm,
-            curves=(crosses(places, fine_nm),),
+            curves=(true, circles(_shown(found, pixel_nm), fine_nm)),
         )
-        for name, image in expected.items()
+        for name, (image, found) in predictions.items()
     ]
-    caption = "A dense frame and what each network makes of it; crosses: true emitters."
-    return pictured("frames", caption, panels, 4, width_inch=4.0)
+    emitters = "localized" if test == COMPOSITES else "true"
+    caption = (
+        f"The first of the {test}, and what each network makes of it; crosses: {emitters} "
+        "emitters, circles: what the network finds."
+    )
+    return pictured(test.replace(" ", "-"), caption, panels, 4, width_inch=4.0)
+
+
+def _shown(table: Localizations, pixel_nm: float) -> Float64Array:
+    """Return the places, (n, 2) as (x, y) in nm, in the corner of the first frame."""
+    places = np.stack([table.x_nm, table.y_nm], axis=1)[table.frame == 0]
+    return np.asarray(places[(places < SHOWN_PX * pixel_nm).all(axis=1)], np.float64)

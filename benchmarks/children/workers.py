@@ -1,7 +1,6 @@
 """Child processes and how they answer: one JSON object per line. Standard library alone.
 
-Each has one runtime: its memory is its own. As a script this runs commands, and is so small that
-its own memory does not count as theirs.
+As a script this runs commands, and is so small that its own memory does not count as theirs.
 """
 
 import contextlib
@@ -18,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-# Seconds that a child gets to end by itself.
-PATIENCE_S = 20
+PATIENCE_S = 20  # for a child to end by itself
 
 
 class WorkerError(RuntimeError):
@@ -27,10 +25,7 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """A process of a script of this folder that calls :func:`serve`.
-
-    Some other interpreter may run it, and variables may be added to those of this process.
-    """
+    """A process of a script of this folder that calls :func:`serve`; variables are added."""
 
     def __init__(self, script: str, python: str | Path = sys.executable, **variables: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
@@ -46,15 +41,13 @@ class Worker:
         """Have an operation done and return its answer; refuses what failed, or a dead process."""
         line = ""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps({"do": do, **values}) + "\n")
-            self._process.stdin.flush()
+            print(json.dumps({"do": do, **values}), file=self._process.stdin, flush=True)
             line = self._process.stdout.readline()
         if not line:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(PATIENCE_S)
-            self._errors.seek(0)
-            said = (self._errors.read().strip().splitlines() or ["nothing said"])[-1]
-            raise WorkerError(f"the process died: exit status {self._process.returncode}, {said}")
+            status, said = self._process.returncode, last_line(self._errors)
+            raise WorkerError(f"the process died: exit status {status}, {said}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"])
@@ -62,15 +55,12 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-        try:
-            self._process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._errors.close()
+        with self._errors, self._process, contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+            try:
+                self._process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
 
 def asked(script: str, do: str, **values: Any) -> dict[str, Any]:
@@ -79,7 +69,13 @@ def asked(script: str, do: str, **values: Any) -> dict[str, Any]:
         return worker.ask(do, **values)
 
 
-def serve(operations: dict[str, Callable[..., dict[str, Any]]]) -> None:
+def command(*words: str, **variables: str) -> dict[str, float]:
+    """Run ``deepstorm`` alone in a process of its own; return ``seconds`` and ``peak_mb``."""
+    told = [sys.executable, "-m", "deepstorm", *words]
+    return asked("workers.py", "run", words=told, variables=variables)
+
+
+def serve(operations: dict[str, Callable[..., dict[str, Any] | None]]) -> None:
     """Answer requests until the parent has no more; what goes wrong is answered as ``error``.
 
     A request names its operation by ``do``, ``memory`` is always there; the rest are arguments.
@@ -91,7 +87,7 @@ def serve(operations: dict[str, Callable[..., dict[str, Any]]]) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = known[request.pop("do")](**request)
+            answer = known[request.pop("do")](**request) or {}
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
@@ -101,11 +97,17 @@ def serve(operations: dict[str, Callable[..., dict[str, Any]]]) -> None:
 def peak_memory() -> dict[str, float]:
     """Return the largest resident memory of this process so far, as ``peak_mb``."""
     status = Path("/proc/self/status")
-    if status.is_file():
-        # ru_maxrss would begin at what the parent had when it started this process.
-        lines = status.read_text(encoding="ascii").splitlines()
-        return {"peak_mb": float(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024}
-    return {"peak_mb": megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)}
+    if not status.is_file():
+        return {"peak_mb": megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)}
+    # ru_maxrss would begin at what the parent had when it started this process.
+    lines = status.read_text(encoding="ascii").splitlines()
+    return {"peak_mb": float(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024}
+
+
+def last_line(errors: Any) -> str:
+    """Return the last that a process said in a file."""
+    errors.seek(0)
+    return (errors.read().strip().splitlines() or ["nothing said"])[-1]
 
 
 def megabytes(maxrss: int) -> float:
@@ -122,9 +124,7 @@ def run(words: list[str], variables: dict[str, str]) -> dict[str, float]:
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            errors.seek(0)
-            lines = errors.read().strip().splitlines() or ["nothing said"]
-            raise RuntimeError(f"exit status {process.returncode}, {lines[-1]}")
+            raise RuntimeError(f"exit status {process.returncode}, {last_line(errors)}")
     return {"seconds": seconds, "peak_mb": megabytes(used.ru_maxrss)}
 
 

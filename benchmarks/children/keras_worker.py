@@ -1,8 +1,6 @@
-"""Child process: the paper's network as its authors run it, in the environment of TensorFlow.
+"""Child process: the paper's network as its authors' ``Testing.py`` runs it, by TensorFlow.
 
-As their script ``Testing.py`` does: frames enlarged and normalised beforehand, ``model.predict``
-over all of them with a batch of one, negative values cut off, and the sum. Nothing of this package
-is imported here but the model, which is built from the paper's description.
+Nothing of this package is imported here but the model, built from the paper's description.
 """
 
 import sys
@@ -49,8 +47,7 @@ class Original:
         return {"batch": 1}
 
     def predict(self, count: int) -> dict[str, Any]:
-        """Predict so many frames and add them up; tell the seconds that takes."""
-        # As in the original, all frames lie in memory before the clock starts.
+        """Predict and add up frames that lie in memory, as in the original; tell the seconds."""
         frames = np.take(self._stock, range(count), axis=0, mode="wrap")
         began = time.perf_counter()
         predicted = self._model.predict(frames, batch_size=1, verbose=0)
@@ -58,11 +55,10 @@ class Original:
         predicted.sum(axis=0)
         return {"seconds": time.perf_counter() - began}
 
-    def save(self, count: int, to: str) -> dict[str, Any]:
+    def save(self, count: int, to: str) -> None:
         """Write the first frames' predictions, (frame, y, x)."""
         predicted = self._model.predict(self._stock[:count], batch_size=1, verbose=0)
         np.save(to, np.maximum(predicted[..., 0], 0))
-        return {}
 
 
 if __name__ == "__main__":

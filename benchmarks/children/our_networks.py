@@ -1,12 +1,10 @@
-"""The networks that are measured, published, handed to Keras and counted; and PyTorch's roof.
-
-Imported where it is needed, so that the memory of runtimes other than PyTorch is their own.
-"""
+"""Networks as published, handed to Keras and counted; the roof. As a script, a child process."""
 
 import copy
 import math
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,7 +21,6 @@ from deepstorm.models.network import Network
 from deepstorm.models.scaling import MinMaxScaling
 from deepstorm.models.trained_network import TrainedNetwork
 
-# Sides of matrices so large that reading them costs little against multiplying.
 SIDES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 TORCH_TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -42,9 +39,7 @@ def unfolded(network: Network) -> DeepStormNetwork:
 def export_weights(trained: TrainedNetwork, path: Path) -> None:
     """Write weights as Keras has them, and the scaling, as ``.npz``.
 
-    Arrays ``convolution0`` to ``convolution6`` (y, x, before, after), ``normalization0`` to
-    ``normalization6`` (4, after): factor, offset, mean, variance; ``head``; ``mean`` and
-    ``standard_deviation`` of the scaling, ``upsampling``, and ``epsilon`` of the normalization.
+    Convolutions are (y, x, before, after), normalizations (factor, offset, mean, variance).
     """
     network, card = trained.load(), trained.card
     if not isinstance(network, DeepStormNetwork) or not isinstance(card.scaling, MinMaxScaling):
@@ -66,16 +61,11 @@ def _keras_kernel(convolution):
 
 
 def arithmetic(network: Network, side_px: int) -> dict[str, float]:
-    """Count the multiplications of a network's convolutions for one frame, in 10⁹.
-
-    ``folded``, as it runs here, and ``unfolded``, with pixels repeated before convolutions.
-    """
-    if isinstance(network, DeepStormNetwork):
-        written = _gigamacs(unfolded(network), side_px)
-    else:
-        with mock.patch.object(native, "joined", _joined_unfolded):
-            written = _gigamacs(network, side_px)
-    return {"folded": _gigamacs(network, side_px), "unfolded": written}
+    """Count 10⁹ multiplications of a frame: as it runs here, and with pixels repeated before."""
+    written = unfolded(network) if isinstance(network, DeepStormNetwork) else network
+    with mock.patch.object(native, "joined", _joined_unfolded):
+        unfolded_count = _gigamacs(written, side_px)
+    return {"folded": _gigamacs(network, side_px), "unfolded": unfolded_count}
 
 
 def _gigamacs(network, side_px):
@@ -92,24 +82,20 @@ def _joined_unfolded(convolve, beside, below):
 
 
 def highest_rates(device: str, seconds: float) -> dict[str, dict[str, Any]]:
-    """Measure matrix products in each precision, the best of several sizes, libraries and runs.
-
-    By precision: ``gigamacs_per_s`` (10⁹ multiplications with addition), ``library``, ``side``.
-    """
+    """Measure matrix products, the best of several sizes, libraries and runs, by precision."""
     best: dict[str, dict[str, Any]] = {}
     for side in SIDES[device]:
         for precision, library, product in _products(side, device):
-            product()
             shortest, end = math.inf, time.perf_counter() + seconds
-            while time.perf_counter() < end:
+            while math.isinf(shortest) or time.perf_counter() < end:
                 began = time.perf_counter()
                 product()
                 if device == "cuda":
                     torch.cuda.synchronize()
                 shortest = min(shortest, time.perf_counter() - began)
-            found = {"gigamacs_per_s": side**3 / 1e9 / shortest, "library": library, "side": side}
-            known = best.setdefault(precision, found)
-            best[precision] = max(known, found, key=lambda each: each["gigamacs_per_s"])
+            rate = side**3 / 1e9 / shortest  # 10⁹ multiplications with addition
+            if precision not in best or rate > best[precision]["gigamacs_per_s"]:
+                best[precision] = {"gigamacs_per_s": rate, "library": library, "side": side}
     return best
 
 
@@ -120,19 +106,31 @@ def _products(side, device):
             first, second = torch.randn(2, side, side, device=device).to(kind)
             result = torch.empty_like(first)
             yield precision, "PyTorch", lambda a=first, b=second, c=result: torch.mm(a, b, out=c)
-    try:
-        import openvino
-        from openvino import opset13 as operations
-    except ImportError:
+    if device == "cuda" or not find_spec("openvino"):
         return
+    import openvino
+    from openvino import opset13 as operations
+
     values = np.random.default_rng(1).normal(size=(2, side, side)).astype(np.float32)
     entry = operations.parameter([side, side], np.float32)
     product = operations.matmul(entry, operations.constant(values[1]), False, False)
     model, core = openvino.Model([product], [entry]), openvino.Core()
-    capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for precision in ("f32", "bf16") if device == "cpu" else ():
-        if precision == "f32" or precision.upper() in capable:
+    for precision in ("f32", "bf16"):
+        if precision.upper() in (*core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), "F32"):
             hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-            run = core.compile_model(model, "CPU", hints)
-            options = {"share_inputs": True, "share_outputs": True}
-            yield precision, "OpenVINO", partial(run, values[0], **options)
+            multiply = partial(core.compile_model(model, "CPU", hints), values[0])
+            yield precision, "OpenVINO", partial(multiply, share_inputs=True, share_outputs=True)
+
+
+if __name__ == "__main__":
+    from workers import serve
+
+    from deepstorm.models.zoo import open_network
+
+    serve(
+        {
+            "export": lambda network, to: export_weights(open_network(network), Path(to)),
+            "count": lambda network, side: arithmetic(open_network(network).load(), side),
+            "roof": highest_rates,
+        }
+    )
