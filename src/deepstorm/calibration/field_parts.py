@@ -7,6 +7,8 @@ sharper than a spot or because nothing changes in it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
@@ -17,15 +19,18 @@ from deepstorm.structures import Estimate
 FEWEST_FRAMES = 8
 # Probability, for the whole field, that good pixels have one value in all frames.
 STUCK_CHANCE = 1e-6
-# Two levels are parts if they are apart by so many standard deviations of the noise,
-APART = 3.0
-# if so little of the field lies between them, a spot's width on either side of the edge,
-BETWEEN_SHARE, BETWEEN = 0.12, 0.25
+# Two levels are parts if they are apart by so many standard deviations of a pixel's noise: dense
+# structures have levels, too,
+APART = 2.4
+# if so little of the field, and of the lesser part, lies between them, as at a sharp edge,
+BETWEEN_SHARE, BETWEEN_OF_LESSER, BETWEEN = 0.12, 0.4, 0.25
 # and if so much of each is left when what is narrower than this is taken away: structures are
 # narrow, parts are not.
 KEPT_SHARE, NARROW_DARK_PX, NARROW_PX = 0.6, 5, 9
 SMALLEST_SHARE = 0.03
 SMOOTHING_PX = 5
+# Levels are looked for among all pixels, among the darker ones, and among the darkest.
+LEVELS = 3
 # Where more of the field says nothing there are no two parts of the rest.
 MOST_STUCK = 0.9
 # Light spreads so far from a bright part into a dark one.
@@ -84,22 +89,37 @@ def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
     if min(stuck.shape) < 2 * NARROW_PX or stuck.mean() > MOST_STUCK:
         return nowhere
     level, noise = _quiet_level(frames, stuck)
-    good = level[~stuck]
-    if np.ptp(good) < APART * noise:
-        return nowhere
-    split = _otsu(good)
-    low, high = good[good <= split], good[good > split]
+    least = APART * noise
+    left = ~stuck
+    for _ in range(LEVELS):
+        # A bright structure may be farther from the background than that is from the dark.
+        split, is_apart = _split(level[left], least)
+        dark: BoolArray = left & (level <= split)
+        if is_apart and _are_parts(dark, stuck):
+            return dark
+        left = dark
+    return nowhere
+
+
+def _split(levels: Float64Array, least: float) -> tuple[float, bool]:
+    """Return what separates two levels best, and whether hardly anything lies between the two."""
+    if not levels.size or np.ptp(levels) < least:
+        return -math.inf, False
+    split = _otsu(levels)
+    low, high = levels[levels <= split], levels[levels > split]
     if not low.size or not high.size:
-        return nowhere
+        return -math.inf, False
     below, above = float(np.median(low)), float(np.median(high))
-    between = np.abs(good - (above + below) / 2) < BETWEEN * (above - below)
-    if above - below < APART * noise or between.mean() > BETWEEN_SHARE:
-        return nowhere
-    dark: BoolArray = (level <= split) & ~stuck
+    between = np.abs(levels - (above + below) / 2) < BETWEEN * (above - below)
+    most = min(BETWEEN_SHARE * levels.size, BETWEEN_OF_LESSER * min(low.size, high.size))
+    return split, bool(above - below > least and between.sum() < most)
+
+
+def _are_parts(dark: BoolArray, stuck: BoolArray) -> bool:
+    """Tell whether dark pixels, and the others, are more than lines."""
     lit = ~dark | stuck
     is_part = min(dark.mean(), lit.mean()) > SMALLEST_SHARE
-    is_wide = _is_wide(dark | stuck, NARROW_DARK_PX) and _is_wide(lit, NARROW_PX)
-    return dark if is_part and is_wide else nowhere
+    return is_part and _is_wide(dark | stuck, NARROW_DARK_PX) and _is_wide(lit, NARROW_PX)
 
 
 def is_unlit(frames: AnyArray, part: BoolArray, rest: BoolArray) -> bool:

@@ -26,6 +26,8 @@ MOST_EXCESS_NOISE = 2.0
 SHARED_WITH_NEXT = 0.1
 # Drift below this part of an image pixel is not to be seen.
 LEAST_DRIFT_IMAGE_PX = 0.5
+# Few windows of a short movie agree by chance more often than their spread says.
+CERTAIN_DRIFT = 4.0
 FAULTY_SHARE, FEW_FAULTY = 0.002, 5
 
 
@@ -290,7 +292,8 @@ def _blank(movie: Conditions) -> list[Caution]:
 
 def _drift(movie: Conditions) -> list[Caution]:
     drift = movie.calibration.drift_px
-    if not drift.value - CERTAIN * drift.uncertainty > LEAST_DRIFT_IMAGE_PX / movie.upsampling:
+    least_px = LEAST_DRIFT_IMAGE_PX / movie.upsampling
+    if not drift.value - CERTAIN_DRIFT * drift.uncertainty > least_px:
         return []
     in_nm = movie.calibration.drift_nm
     moved = f"{_said(drift)} camera pixels" if in_nm is None else f"{_said(in_nm)} nm"
