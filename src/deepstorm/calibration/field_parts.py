@@ -17,6 +17,8 @@ from deepstorm.structures import Estimate
 
 # Fewer frames do not tell a pixel that is stuck from one that has had no photon yet.
 FEWEST_FRAMES = 8
+# As many tell on what level a pixel is.
+MOST_FRAMES = 64
 # Probability, for the whole field, that good pixels have one value in all frames.
 STUCK_CHANCE = 1e-6
 # Two levels are parts if they are apart by so many standard deviations of a pixel's noise: dense
@@ -168,10 +170,10 @@ def _together(changes: Float32Array, part: BoolArray, axis: int) -> Estimate:
 
 def _quiet_level(frames: AnyArray, stuck: BoolArray) -> tuple[Float64Array, float]:
     """Return the level of each pixel where hardly an emitter is on, and a pixel's noise."""
-    quarter = np.percentile(frames, 25, axis=0)
+    few = frames[:: max(len(frames) // MOST_FRAMES, 1)]
+    quarter, middle = np.percentile(few, [25, 50], axis=0)
     filled = np.where(stuck, np.median(quarter[~stuck]), quarter)
     level = ndimage.median_filter(filled, SMOOTHING_PX, mode="nearest")
-    middle = np.median(frames, axis=0)
     noise = float(np.median((middle - quarter)[~stuck])) / 0.6745
     return np.asarray(level, np.float64), max(noise, 1e-12)
 
