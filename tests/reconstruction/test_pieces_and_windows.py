@@ -77,11 +77,11 @@ def test_pieces_leave_no_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconstructor = refined(native_network, native_card)
-    movie = draw_movie((3, *size))
+    movie = draw_movie((2, *size))
     image, posterior, table = localized(reconstructor, movie)
     assert np.abs(image - posterior).max() > 0.01
     monkeypatch.setattr(predictor, "VALUES_PER_PIECE", SMALL_PIECE)
-    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 2 * 64 * size[0] * size[1])
+    monkeypatch.setattr(streaming, "VALUES_PER_BLOCK", 64 * size[0] * size[1])
     other, other_posterior, other_table = localized(reconstructor, movie)
     np.testing.assert_allclose(other, image, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(other_posterior, posterior, rtol=1e-5, atol=1e-5)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from by_blocks import by_blocks
 
+from deepstorm.arrays import Float32Array
 from deepstorm.calibration import sampling
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.calibrate import calibrate_frames
@@ -17,6 +18,7 @@ from deepstorm.models.deepstorm import DeepStormNetwork
 from deepstorm.models.native import NativeNetwork
 from deepstorm.models.trained_network import TrainedNetwork
 from deepstorm.reconstruction import predictor, streaming, sums
+from deepstorm.reconstruction.emitters.peaks import find_peaks
 from deepstorm.reconstruction.engines.torch_engine import TorchEngine
 from deepstorm.reconstruction.fitting import FittedMovie
 from deepstorm.reconstruction.reconstructor import Reconstructor
@@ -297,7 +299,7 @@ def test_blocks_follow_the_size_of_their_predictions(monkeypatch: pytest.MonkeyP
 def test_tiles_do_not_change_localizations(
     native: Reconstructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    movie = draw_movie((3, 90, 77))
+    movie = draw_movie((2, 76, 70))
     _, (whole,) = localized(native, movie)
     monkeypatch.setattr(predictor, "TILE_PX", 64)
     _, (tiled,) = localized(native, movie)
@@ -340,14 +342,18 @@ def test_progress_rises_to_the_end(native: Reconstructor, monkeypatch: pytest.Mo
     assert seen == [(3, 10, 3), (6, 10, 6), (9, 10, 9), (10, 10, 10)]
 
 
-def test_no_localizations_are_sought_unless_asked_for(
+def test_without_a_table_emitters_are_sought_in_frames_to_be_checked_alone(
     native: Reconstructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("peaks were sought")
+    looked_at = []
 
-    monkeypatch.setattr(sums, "find_peaks", refuse)
-    assert native.reconstruct(ArrayMovie(draw_movie((2, 8, 8))), PIXEL_NM).localizations is None
+    def seek(expected: Float32Array, *rest: Any, **named: Any) -> Localizations:
+        looked_at.append(len(expected))
+        return find_peaks(expected, *rest, **named)
+
+    monkeypatch.setattr(sums, "find_peaks", seek)
+    assert native.reconstruct(ArrayMovie(draw_movie((12, 8, 8))), PIXEL_NM).localizations is None
+    assert sum(looked_at) == 3
 
 
 def test_the_record_tells_how_an_image_was_made(native: Reconstructor) -> None:
