@@ -252,3 +252,17 @@ def test_emitters_are_seen(line: tuple[npt.NDArray[np.uint16], Calibration]) -> 
     assert not found.has_no_emitters
     assert found.saturated_share == 0
     assert found.highest_adu == line[0].max()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("density", [0.0, 2.0])
+def test_a_median_that_was_taken_off_is_seen(seed: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    frames = rng.poisson(80, (60, 32, 32)) * 2.0 + 100
+    for frame in frames:
+        for y, x in rng.integers(1, 31, (int(4 * density), 2)):
+            frame[y - 1 : y + 2, x - 1 : x + 2] += rng.poisson(60, (3, 3))
+    raw = frames.astype(np.uint16)
+    taken = (frames - np.median(frames, axis=0) + 100).round().astype(np.uint16)
+    found = [inspect_frames(f, calibrate_frames(f), 8).is_taken_off for f in (raw, taken)]
+    assert found == [False, True]

@@ -6,6 +6,8 @@ from scipy import ndimage
 
 from deepstorm.api.simulate import simulate
 from deepstorm.arrays import AnyArray
+from deepstorm.calibration.calibrate import calibrate_frames
+from deepstorm.calibration.inspection import inspect_frames
 from deepstorm.calibration.repeated_noise import noise_shared_with_next
 from deepstorm.calibration.sampling import sample_frames
 from deepstorm.io.movies.opening import open_movie
@@ -64,3 +66,13 @@ def test_frames_mixed_over_time_do(name: str, least: float, seed: int) -> None:
 def test_a_single_frame_says_nothing() -> None:
     assert shared(movie(0, ScmosCamera())[:1]).uncertainty == np.inf
     assert shared(np.zeros((5, 16, 16))).uncertainty == np.inf
+
+
+def test_cosmic_rays_are_not_shared() -> None:
+    frames = movie(2, ScmosCamera())
+    frames[[3, 20], [10, 30], [12, 40]] = 65535
+    shared_with_next = inspect_frames(
+        frames, calibrate_frames(frames), 8, pairs=sample_frames(open_movie(frames)).pairs
+    ).shared_with_next
+    assert shared_with_next is not None
+    assert abs(shared_with_next.value) < 4 * shared_with_next.uncertainty

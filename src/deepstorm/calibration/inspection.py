@@ -13,9 +13,10 @@ from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array, In
 from deepstorm.calibration.calibrate import SMALLEST_FIELD_PX
 from deepstorm.calibration.dense_start import DenseStart, find_dense_start
 from deepstorm.calibration.faults import FEW_FRAMES
-from deepstorm.calibration.frame_faults import EmptyFrames
+from deepstorm.calibration.frame_faults import EmptyFrames, noise_of
 from deepstorm.calibration.repeated_noise import noise_shared_with_next
 from deepstorm.calibration.screening import sound_field, sound_frames
+from deepstorm.calibration.spikes import without_spikes
 from deepstorm.structures import Calibration, Estimate
 
 # A filament counts as a strip this wide, half a µm at usual pixels: see the density on a card.
@@ -43,6 +44,11 @@ LEAST_NOISE = 0.01
 FEW_SATURATED = 10
 # Of fewer steps from the lowest to the highest counts, each one holds many pixels.
 FEWEST_STEPS = 16
+# So many frames tell the mean of a pixel.
+MEAN_FRAMES = 64
+# Medians over time differ from pixel to pixel by this part of what noise makes at least, and
+# rounding hides that where noise makes less than so many counts.
+LEAST_MEDIAN_SPREAD, LEAST_MEDIAN_ADU = 0.5, 0.8
 # Counts within this part of the movie's range below the highest are near it.
 NEAR_LIMIT = 0.02
 
@@ -68,6 +74,8 @@ class Conditions:
         First frames in which emitters cannot be told apart.
     shared_with_next : Estimate, optional
         Correlation of the noise of a frame and of the next one.
+    is_taken_off : bool
+        Whether the median of each pixel over time was taken off it.
     """
 
     calibration: Calibration
@@ -78,6 +86,7 @@ class Conditions:
     upsampling: int
     dense_start: DenseStart | None = None
     shared_with_next: Estimate | None = None
+    is_taken_off: bool = False
 
 
 def inspect_frames(
@@ -117,11 +126,37 @@ def inspect_frames(
         saturated_share=saturated_share(seen, faulty),
         highest_adu=float(seen[:, ~faulty].max(initial=0)),
         upsampling=upsampling,
-        shared_with_next=None
-        if pairs is None
-        else noise_shared_with_next(pairs, seen.mean(axis=0, dtype=np.float64)),
+        shared_with_next=None if pairs is None else _shared_with_next(seen, pairs),
+        is_taken_off=_is_taken_off(sound),
         dense_start=find_dense_start(frames[~is_empty], numbers[~is_empty], ~faulty, calibration),
     )
+
+
+def _shared_with_next(frames: AnyArray, pairs: AnyArray) -> Estimate:
+    """Return how much of its noise a frame shares with the next one, cosmic rays aside."""
+    few = np.array(frames[:: max(len(frames) // MEAN_FRAMES, 1)], np.float32)
+    noise = noise_of(few)
+    mean = without_spikes(few, noise).mean(axis=0, dtype=np.float64)
+    flat = np.array(pairs, np.float32).reshape(-1, *mean.shape)
+    return noise_shared_with_next(without_spikes(flat, noise).reshape(pairs.shape), mean)
+
+
+def _is_taken_off(frames: AnyArray) -> bool:
+    """Tell whether the median of each pixel over time is nearer to its neighbours' than noise lets.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Of a movie that is hardly longer; of a long one, some frames do not tell.
+    """
+    if len(frames) < 2 * FEW_FRAMES:
+        return False
+    expected = 1.25 * noise_of(frames) / math.sqrt(len(frames))
+    medians = np.median(frames, axis=0)
+    apart = np.abs(np.diff(medians, axis=1)) / math.sqrt(2)
+    spread = float(np.sqrt(np.mean(np.minimum(apart, 3 * expected) ** 2)))
+    is_fine = frames.dtype.kind == "f" or expected > LEAST_MEDIAN_ADU
+    return bool(is_fine and expected > 0 and spread < LEAST_MEDIAN_SPREAD * expected)
 
 
 def _has_no_emitters(frames: AnyArray, faulty: BoolArray) -> bool:

@@ -239,6 +239,7 @@ def _faults(movie: Conditions) -> list[Caution]:
         *_dense_start(movie),
         *_noise_free(movie.calibration),
         *_repeated_noise(movie),
+        *_taken_off(movie),
         *_faulty_pixels(movie.calibration),
         *_saturation(movie),
     ]
@@ -268,6 +269,18 @@ def _repeated_noise(movie: Conditions) -> list[Caution]:
         "uncertainties are wrong. Give the movie as the camera wrote it."
     )
     return [Caution("noise-repeated", sentence, shared)]
+
+
+def _taken_off(movie: Conditions) -> list[Caution]:
+    if not movie.is_taken_off:
+        return []
+    sentence = (
+        "The median of each pixel over time is nearer to its neighbours' than the noise lets it "
+        "be: it was taken off. Light of emitters that are often on is gone, and what is left is "
+        "mistaken for emitters. Give the movie as the camera wrote it; the background is taken "
+        "care of."
+    )
+    return [Caution("background-taken-off", sentence)]
 
 
 def _noise_free(calibration: Calibration) -> list[Caution]:
