@@ -48,7 +48,7 @@ FEWEST_STEPS = 16
 MEAN_FRAMES = 64
 # Medians over time differ from pixel to pixel by this part of what noise makes at least, and
 # rounding hides that where noise makes less than so many counts.
-LEAST_MEDIAN_SPREAD, LEAST_MEDIAN_ADU = 0.5, 0.8
+LEAST_MEDIAN_SPREAD, LEAST_MEDIAN_ADU = 0.15, 0.8
 # Counts within this part of the movie's range below the highest are near it.
 NEAR_LIMIT = 0.02
 
