@@ -10,10 +10,10 @@ import numpy as np
 from deepstorm.arrays import Float32Array
 from deepstorm.calibration.camera_maps import CameraMaps
 from deepstorm.errors import InputError
-from deepstorm.io.movies.movie import Movie, MovieBase
+from deepstorm.io.movies.movie import Movie, WrappedMovie
 
 
-class EvenedMovie(MovieBase):
+class EvenedMovie(WrappedMovie):
     """Another movie, as an even sensor would have recorded it; closes it with itself.
 
     Parameters
@@ -36,13 +36,8 @@ class EvenedMovie(MovieBase):
                 f"{width} × {height} (width × height); give maps of the part of the sensor that "
                 "was read out"
             )
-        self._movie = movie
+        super().__init__(movie)
         self._maps = maps
-
-    @property
-    def name(self) -> str:
-        """Name of the movie."""
-        return self._movie.name
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,21 +48,6 @@ class EvenedMovie(MovieBase):
     def dtype(self) -> np.dtype[Any]:
         """Type of the pixels."""
         return np.dtype(np.float32)
-
-    @property
-    def pixel_size_nm(self) -> float | None:
-        """Size of a camera pixel where the source gives one."""
-        return self._movie.pixel_size_nm
-
-    @property
-    def pixel_size_doubt(self) -> str:
-        """Why the size that the source states is not believed."""
-        return self._movie.pixel_size_doubt
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What may be wrong with the movie."""
-        return self._movie.notes
 
     def read(self, start: int, stop: int) -> Float32Array:
         """Return frames ``start`` to ``stop``, shape (n, y, x)."""
@@ -80,11 +60,3 @@ class EvenedMovie(MovieBase):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return the type, the movie and its maps."""
         return type(self), (self._movie, self._maps)
-
-    def reopen(self) -> Movie:
-        """Return the same movie opened anew."""
-        return type(self)(self._movie.reopen(), self._maps)
-
-    def close(self) -> None:
-        """Close the movie."""
-        self._movie.close()

@@ -27,6 +27,8 @@ class Cleaning:
         Pixels that are filled in.
     unlit : ndarray of bool, shape (y, x), optional
         Parts of the field in which no emitter can be seen.
+    silent : ndarray of bool, shape (y, x), optional
+        Pixels in which no emitter is sought.
     sigma_px : float
         Width of the PSF.
     noise_adu : float, optional
@@ -37,6 +39,7 @@ class Cleaning:
 
     faulty: HotPixels
     unlit: BoolArray | None = None
+    silent: BoolArray | None = None
     sigma_px: float = 1.2
     noise_adu: float | None = None
     empty: EmptyFrames | None = None
@@ -47,28 +50,16 @@ class Cleaning:
         faulty = HotPixels(calibration.hot_pixels | calibration.dead_pixels)
         screening = calibration.screening
         if screening is None:
-            return cls(faulty)
+            return cls(faulty, silent=_silent(faulty.mask, None))
+        unlit = screening.unlit if screening.unlit.any() else None
         return cls(
             faulty=faulty,
             sigma_px=calibration.sigma_px.value,
-            unlit=screening.unlit if screening.unlit.any() else None,
+            unlit=unlit,
+            silent=_silent(faulty.mask, unlit),
             noise_adu=screening.noise_adu,
             empty=EmptyFrames(screening.most_alike),
         )
-
-    @property
-    def silent(self) -> BoolArray | None:
-        """Pixels in which no emitter is sought, shape (y, x); nothing if one may be anywhere.
-
-        They get no light, or lie at the edge of those: of a spot that is cut off too little is left
-        to say where it is. Nor is an emitter sought on faulty lines and blocks, where all that is
-        known of it comes from beside them; if they are wide, not even that.
-        """
-        groups, _ = ndimage.label(self.faulty.mask)
-        silent = (np.bincount(groups.ravel()) >= SEVERAL)[groups] & self.faulty.mask
-        wide = ndimage.binary_opening(silent, np.ones((2, 2), bool))
-        silent |= ndimage.binary_dilation(wide if self.unlit is None else wide | self.unlit)
-        return silent if silent.any() else None
 
     @property
     def left_out(self) -> BoolArray:
@@ -92,6 +83,20 @@ class Cleaning:
         if self.empty is None:
             return np.zeros(len(frames), bool)
         return self.empty.find(frames)
+
+
+def _silent(faulty: BoolArray, unlit: BoolArray | None) -> BoolArray | None:
+    """Return the pixels in which no emitter is sought; nothing if one may be anywhere.
+
+    They get no light, or lie at the edge of those: of a spot that is cut off too little is left to
+    say where it is. Nor is an emitter sought on faulty lines and blocks, where all that is known of
+    it comes from beside them; if they are wide, not even that.
+    """
+    groups, _ = ndimage.label(faulty)
+    silent = (np.bincount(groups.ravel()) >= SEVERAL)[groups] & faulty
+    wide = ndimage.binary_opening(silent, np.ones((2, 2), bool))
+    silent |= ndimage.binary_dilation(wide if unlit is None else wide | unlit)
+    return silent if silent.any() else None
 
 
 def _fill(frames: Float32Array, unlit: BoolArray, sigma_px: float) -> None:

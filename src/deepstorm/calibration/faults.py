@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage, special
 
 from deepstorm.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from deepstorm.calibration.checkerboard import filtered
 
 # The brightest neighbour of any real spot's centre has at least half of its light.
 NEIGHBOUR_RATIO = 3.0
@@ -42,8 +43,6 @@ REPAIR_SIGMA_PX = 0.8
 AT_ONCE = 4096
 
 _RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
-# No light passes this filter, along both axes: see the camera's calibration.
-_CHECKERBOARD = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0]) / np.sqrt(924)
 # Steps to the 24 pixels around one.
 _STEPS = np.array([(y, x) for y in range(-2, 3) for x in range(-2, 3) if (y, x) != (0, 0)]).T
 
@@ -172,9 +171,7 @@ def _depth(
     A gap in the light is as wide as a spot, so that a pixel's neighbours lie in it, too, and differ
     from each other. At a border there may be too few of them to show that.
     """
-    filtered = ndimage.correlate1d(mean, _CHECKERBOARD, axis=0, mode="mirror")
-    filtered = ndimage.correlate1d(filtered, _CHECKERBOARD, axis=1, mode="mirror")
-    between_pixels = float(np.median(np.abs(filtered))) / 0.6745
+    between_pixels = float(np.median(np.abs(filtered(mean)))) / 0.6745
     ratio = _neighbour_ratio(mean.shape)
     wide = ndimage.maximum_filter(mean, size=5, mode="mirror")
     brightest = np.where(ratio == NEIGHBOUR_RATIO, -_least_around(-mean), wide)

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage
 
-from deepstorm.arrays import AnyArray, Float32Array, Float64Array
+from deepstorm.arrays import AnyArray, Float64Array
+from deepstorm.calibration.checkerboard import CORRELATED, filtered
 from deepstorm.structures import Estimate
-
-# No light passes this filter, along both axes, and the noise of any camera does.
-_TAPS = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0]) / math.sqrt(924)
-# Neighbouring outputs of the filter are correlated: this many are worth one.
-_CORRELATED = 10.0
 
 
 def noise_shared_with_next(pairs: AnyArray, mean: Float64Array) -> Estimate:
@@ -34,7 +29,9 @@ def noise_shared_with_next(pairs: AnyArray, mean: Float64Array) -> Estimate:
     products = squares = 0.0
     count = 0
     for first, second in pairs:
-        noise, next_noise = (_noise(frame - mean) for frame in (first, second))
+        noise, next_noise = (
+            filtered(np.asarray(frame - mean, np.float32)) for frame in (first, second)
+        )
         spread = math.sqrt(float(np.vdot(noise, noise)) * float(np.vdot(next_noise, next_noise)))
         if spread > 0 and first.min() < first.max() and second.min() < second.max():
             products += float(np.vdot(noise, next_noise))
@@ -42,12 +39,4 @@ def noise_shared_with_next(pairs: AnyArray, mean: Float64Array) -> Estimate:
             count += noise.size
     if not count:
         return Estimate(0.0, math.inf)
-    return Estimate(products / squares, math.sqrt(_CORRELATED / count))
-
-
-def _noise(frame: AnyArray) -> Float32Array:
-    """Return what alternates from pixel to pixel."""
-    rest = np.asarray(frame, np.float32)
-    for axis in (0, 1):
-        rest = ndimage.correlate1d(rest, _TAPS, axis=axis, mode="mirror")
-    return rest
+    return Estimate(products / squares, math.sqrt(CORRELATED / count))

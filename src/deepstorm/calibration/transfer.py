@@ -13,18 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from deepstorm.arrays import Float32Array, Float64Array
+from deepstorm.calibration.checkerboard import CORRELATED, REACH_PX, TAPS, filtered
 from deepstorm.calibration.sample import Sample
 from deepstorm.calibration.zero import ZeroPrior
 from deepstorm.structures import Estimate
 
-_TAPS = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
-_TAPS /= np.sqrt((_TAPS**2).sum())
-_REACH = 3
-# Neighbouring outputs of the filter are correlated: this many are worth one.
-CORRELATED = 10.0
 QUANTILES = (0, 5, 15, 25, 35, 45, 55, 65, 75, 85, 90, 94, 97, 98.5, 99.3, 99.7, 99.9, 100)
 MODEL_ERROR = 0.015
 # How far the leak of a single brightness may be off.
@@ -122,31 +117,26 @@ def _block_values(sample: Sample, block: slice, dark: float) -> tuple[Float32Arr
     frames = sample.patches[:, block]
     n = frames.shape[1]
     noise = frames - frames.mean(axis=1, keepdims=True) if n > 1 else frames
-    variance = _filtered(noise, _TAPS) ** 2
-    mean = _filtered(frames, _TAPS**2)
-    light = _filtered((frames - dark) ** 2, _TAPS**2)
-    swing = _filtered(noise**2, _TAPS**2) if n > 1 else light
+    variance = filtered(noise) ** 2
+    mean = filtered(frames, TAPS**2)
+    light = filtered((frames - dark) ** 2, TAPS**2)
+    swing = filtered(noise**2, TAPS**2) if n > 1 else light
     if n > 1:
         mean = (mean * (1 - 2 / n) + mean.mean(axis=1, keepdims=True) / n) / (1 - 1 / n)
         variance = variance / (1 - 1 / n)
     return tuple(_inner(each) for each in (_ring(frames), mean, variance, light, swing))
 
 
-def _filtered(frames: Float32Array, taps: Float64Array) -> Float32Array:
-    once = ndimage.correlate1d(frames, taps, axis=-1, mode="mirror")
-    return np.asarray(ndimage.correlate1d(once, taps, axis=-2, mode="mirror"), np.float32)
-
-
 def _ring(frames: Float32Array) -> Float32Array:
     """Return the mean of the 16 pixels two rows or columns away."""
     wide, narrow = np.ones(5), np.array([0.0, 1.0, 1.0, 1.0, 0.0])
-    return np.asarray((_filtered(frames, wide) - _filtered(frames, narrow)) / 16, np.float32)
+    return np.asarray((filtered(frames, wide) - filtered(frames, narrow)) / 16, np.float32)
 
 
 def _inner(values: Float32Array) -> Float32Array:
     """Leave out the border, where the filter lacks pixels, if anything else is left."""
     height, width = values.shape[-2:]
-    y, x = (min(_REACH, (length - 1) // 3) for length in (height, width))
+    y, x = (min(REACH_PX, (length - 1) // 3) for length in (height, width))
     return values[..., y : height - y, x : width - x]
 
 
@@ -164,7 +154,7 @@ def leak_of(sigma_px: float) -> float:
         np.exp(-((sigma_px * shifted) ** 2)) * np.sinc(shifted / (2 * np.pi)) ** 2
         for shifted in (k - 2 * np.pi, k, k + 2 * np.pi)
     )
-    taps = len(_TAPS)
+    taps = len(TAPS)
     gain = np.sin(k / 2) ** (2 * (taps - 1))
     gain /= np.mean(gain[:-1])
     return float((np.sum(light * gain) / np.sum(light)) ** 2)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from deepstorm.calibration.assumption import NO_NOISE
 from deepstorm.calibration.dense_start import CROWDED
 from deepstorm.calibration.inspection import Conditions
-from deepstorm.estimates import figure as _figure
-from deepstorm.estimates import said as _said
+from deepstorm.estimates import figure, said
 from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.structures import Calibration, Caution, Estimate
 
@@ -121,7 +120,7 @@ def _outside(network: str, limits: tuple[float, float], quantity: _Quantity) -> 
     is_below, is_above = quantity.most < low / TOLERANCE, quantity.least > high * TOLERANCE
     if not quantity.is_known or not (is_below or is_above):
         return None
-    trained = _figure(low) if low == high else f"{_figure(low)} to {_figure(high)}"
+    trained = figure(low) if low == high else f"{figure(low)} to {figure(high)}"
     sentence = (
         f"{quantity.found}; the network '{network}' was trained for {trained} {quantity.unit}. "
         + (quantity.below if is_below else quantity.above)
@@ -150,7 +149,7 @@ def _density(density: Estimate) -> _Quantity:
         density,
         *_bounds(density),
         name="density of emitters",
-        found=f"Where there are emitters, {_said(density)} of them per camera pixel are on at once",
+        found=f"Where there are emitters, {said(density)} of them per camera pixel are on at once",
         unit="per camera pixel",
         below="So much of what is in the image may be chance: compare it with another part of the "
         "movie. A program that fits single emitters serves as well for such a movie.",
@@ -166,7 +165,7 @@ def _width(sigma_px: Estimate) -> _Quantity:
         sigma_px,
         *_bounds(sigma_px),
         name="width of the spots",
-        found=f"The spots have a standard deviation of {_said(sigma_px)} camera pixels",
+        found=f"The spots have a standard deviation of {said(sigma_px)} camera pixels",
         unit="pixels",
         below="Such spots hardly tell where in its pixel an emitter is, and positions may be drawn "
         "to a grid. Bin less, magnify more, or train a network for such spots.",
@@ -194,12 +193,12 @@ def _signal(calibration: Calibration) -> _Quantity:
 
 def _background(calibration: Calibration) -> _Quantity:
     background = calibration.background_photons
-    said = _light_said(background, calibration.excess_noise_factor)
+    light = _light_said(background, calibration.excess_noise_factor)
     return _Quantity(
         background,
         *_light_bounds(background, calibration.excess_noise_factor),
         name="background",
-        found=f"The background is {said} per camera pixel",
+        found=f"The background is {light} per camera pixel",
         unit="photons",
         below="It may have been subtracted before, which spoils what the noise tells: give the raw "
         "movie as the camera wrote it.",
@@ -227,8 +226,8 @@ def _light_said(effective: Estimate, excess: Estimate | None) -> str:
     if excess is not None:
         factor = excess.value
         detected = Estimate(effective.value * factor, effective.uncertainty * factor)
-        return f"{_said(detected)} photons"
-    return f"{_said(effective)} effective photons (of an EMCCD, twice as many detected ones)"
+        return f"{said(detected)} photons"
+    return f"{said(effective)} effective photons (of an EMCCD, twice as many detected ones)"
 
 
 def _faults(movie: Conditions) -> list[Caution]:
@@ -251,7 +250,7 @@ def _dense_start(movie: Conditions) -> list[Caution]:
         return []
     sentence = (
         f"The first {start.frames} frames are far brighter than the later ones: if their light is "
-        f"that of emitters, {_said(start.per_spot)} of them share the area of one spot at first, "
+        f"that of emitters, {said(start.per_spot)} of them share the area of one spot at first, "
         "and so many can hardly be told apart. Leave these frames out: "
         f"--frames {start.frames}:."
     )
@@ -263,7 +262,7 @@ def _repeated_noise(movie: Conditions) -> list[Caution]:
     if shared is None or not shared.value - CERTAIN * shared.uncertainty > SHARED_WITH_NEXT:
         return []
     sentence = (
-        f"The noise of a frame correlates by {_said(shared)} with that of the next one, in a "
+        f"The noise of a frame correlates by {said(shared)} with that of the next one, in a "
         "camera's frames by less than 0.02. The movie was averaged, filtered or interpolated over "
         "time, or has frames twice: an emitter is drawn in several frames, and photons and "
         "uncertainties are wrong. Give the movie as the camera wrote it."
@@ -309,7 +308,7 @@ def _drift(movie: Conditions) -> list[Caution]:
     if not drift.value - CERTAIN_DRIFT * drift.uncertainty > least_px:
         return []
     in_nm = movie.calibration.drift_nm
-    moved = f"{_said(drift)} camera pixels" if in_nm is None else f"{_said(in_nm)} nm"
+    moved = f"{said(drift)} camera pixels" if in_nm is None else f"{said(in_nm)} nm"
     sentence = (
         f"The sample moved by {moved} between the first frame and the last; a pixel of the image "
         f"measures {1 / movie.upsampling:.3g} camera pixels. The image is smeared by that much. "
@@ -353,7 +352,7 @@ def _crowding(movie: Conditions) -> list[Caution]:
     if not per_spot - CERTAIN * error > CROWDED:
         return []
     sentence = (
-        f"Where there are emitters, {_said(Estimate(per_spot, error))} of them share the area of "
+        f"Where there are emitters, {said(Estimate(per_spot, error))} of them share the area of "
         f"one spot; more than {CROWDED:g} cannot be told apart in a frame. The image shows where "
         "structures are, but the finest detail is lost and the table is incomplete. Let fewer "
         "emitters be on at once, or leave the densest frames out with --frames."

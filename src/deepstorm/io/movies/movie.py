@@ -126,6 +126,53 @@ class MovieBase:
         self.close()
 
 
+class WrappedMovie(MovieBase):
+    """A movie made of another one, of whose source it says what that one says.
+
+    Parameters
+    ----------
+    movie : Movie
+        Closed with it.
+    """
+
+    def __init__(self, movie: Movie) -> None:
+        self._movie = movie
+
+    @property
+    def name(self) -> str:
+        """Name of the movie."""
+        return self._movie.name
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self._movie.dtype
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Size of a camera pixel where the source gives one."""
+        return self._movie.pixel_size_nm
+
+    @property
+    def pixel_size_doubt(self) -> str:
+        """Why the size that the source states is not believed."""
+        return self._movie.pixel_size_doubt
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What may be wrong with the movie."""
+        return self._movie.notes
+
+    def reopen(self) -> Any:
+        """Return the same of the other movie opened anew."""
+        again, (movie, *rest) = self.__reduce__()
+        return again(movie.reopen(), *rest)
+
+    def close(self) -> None:
+        """Close the movie."""
+        self._movie.close()
+
+
 def require_range(start: int, stop: int, movie: Movie) -> None:
     """Refuse a range of frames that is not inside a movie.
 

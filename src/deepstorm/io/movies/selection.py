@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from deepstorm.arrays import AnyArray
 from deepstorm.errors import InputError
-from deepstorm.io.movies.movie import Movie, MovieBase, require_range
+from deepstorm.io.movies.movie import Movie, WrappedMovie, require_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def parse_frames(text: str) -> slice:
     return slice(start, stop)
 
 
-class SelectedMovie(MovieBase):
+class SelectedMovie(WrappedMovie):
     """Some frames and some pixels of another movie, which it closes with itself.
 
     It grows with its movie up to the last frame that was asked for, without end where none was.
@@ -101,7 +99,7 @@ class SelectedMovie(MovieBase):
                 f"no frame of {count} lies in the range {_written(chosen)}; "
                 "give START:STOP counted from 0"
             )
-        self._movie = movie
+        super().__init__(movie)
         self._start = start
         # An end beyond the last frame is kept, for a movie that grows up to it.
         open_end = chosen.stop is None or chosen.stop >= count
@@ -130,40 +128,9 @@ class SelectedMovie(MovieBase):
         """Length of the axes (frame, y, x)."""
         return len(self.frames), self._region.height, self._region.width
 
-    @property
-    def name(self) -> str:
-        """Name of the whole movie."""
-        return self._movie.name
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the pixels."""
-        return self._movie.dtype
-
-    @property
-    def pixel_size_nm(self) -> float | None:
-        """Size of a camera pixel where the source gives one."""
-        return self._movie.pixel_size_nm
-
-    @property
-    def pixel_size_doubt(self) -> str:
-        """Why the size that the source states is not believed."""
-        return self._movie.pixel_size_doubt
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What may be wrong with the whole movie."""
-        return self._movie.notes
-
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return the type, the whole movie and what is selected of it."""
         return type(self), (self._movie, slice(self._start, self._stop), self._region)
-
-    def reopen(self) -> Movie:
-        """Return the same selection of the whole movie opened anew."""
-        again, (movie, *selection) = self.__reduce__()
-        selected: Movie = again(movie.reopen(), *selection)
-        return selected
 
     def refresh(self) -> int:
         """Look whether the whole movie has more frames by now; return how many are selected."""
@@ -184,10 +151,6 @@ class SelectedMovie(MovieBase):
         require_range(start, stop, self)
         frames = self._movie.read(self._start + start, self._start + stop)
         return frames[:, region.y : region.y + region.height, region.x : region.x + region.width]
-
-    def close(self) -> None:
-        """Close the whole movie."""
-        self._movie.close()
 
 
 def _written(frames: slice) -> str:
