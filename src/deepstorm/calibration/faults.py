@@ -133,13 +133,13 @@ def find_dead_pixels(frames: FloatArray | IntArray) -> BoolArray:
     Parameters
     ----------
     frames : ndarray, shape (frame, y, x)
-        With fewer than four, none are found.
+        With fewer than four, or in a single row or column, none are found.
 
     Returns
     -------
     ndarray of bool, shape (y, x)
     """
-    if len(frames) < FEWEST_FRAMES:
+    if len(frames) < FEWEST_FRAMES or min(frames.shape[1:]) < 2:
         return np.zeros(frames.shape[1:], bool)
     count = len(frames)
     mean, variance = frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)

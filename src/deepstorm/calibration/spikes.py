@@ -34,6 +34,8 @@ def without_spikes(frames: Float32Array, noise_adu: float) -> Float32Array:
     -------
     ndarray of float32, shape (frame, y, x)
     """
+    if not frames.size:
+        return frames
     level = np.median(frames[:, ::2, ::2], axis=(1, 2))[:, None, None].astype(np.float32)
     number, y, x = np.nonzero(frames > level + np.float32(NOISE_MULTIPLE * noise_adu))
     if not len(number):
