@@ -51,6 +51,9 @@ class Fit:
         Mean residual around these emitters, as a part of their light.
     steady_variance : Estimate
         Variance between neighbouring pixels of the mean of all frames, which noise alone decides.
+    pattern_variance : float
+        Variance between neighbouring pixels that all frames have in common, such as that of the
+        offsets of an sCMOS camera, over that of the noise away from emitters.
     block_px : int
         Side of the blocks of the maps.
     variance_map : ndarray of float64, shape (block down, block right)
@@ -83,6 +86,7 @@ class Fit:
     elongation_degrees: float
     spot_residual: Float64Array
     steady_variance: Estimate
+    pattern_variance: float
     block_px: int
     variance_map: Float64Array
     unexplained_map: Float64Array

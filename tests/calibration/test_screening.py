@@ -71,8 +71,8 @@ def test_in_a_good_movie_nothing_is_left_out(seed: int, density: float) -> None:
     assert sound.dtype == frames.dtype
     np.testing.assert_array_equal(sound, frames)
     calibration = calibrate_frames(frames)
-    np.testing.assert_array_equal(Cleaning.of(calibration).clean(frames), frames)
-    assert not Cleaning.of(calibration).empty_ones(frames).any()
+    np.testing.assert_array_equal(Cleaning.of(calibration, frames).clean(frames), frames)
+    assert not Cleaning.of(calibration, frames).empty_ones(frames).any()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -113,7 +113,7 @@ def test_a_block_too_wide_to_fill_in_is_left_out_whole() -> None:
     found = screen(frames)
     assert found.unlit[40:46, 4:30].all()
     assert found.unlit.sum() == 6 * 26
-    silent = Cleaning.of(calibrate_frames(frames)).silent
+    silent = Cleaning.of(calibrate_frames(frames), frames).silent
     assert silent is not None
     assert silent.sum() == 8 * 28 - 4  # with a pixel around it
 
@@ -125,7 +125,7 @@ def test_empty_frames_are_found_and_left_out(value: int, every: int) -> None:
     plain = calibrate_frames(frames)
     frames[::every] = value
     calibration = calibrate_frames(frames)
-    empty = Cleaning.of(calibration).empty_ones(frames)
+    empty = Cleaning.of(calibration, frames).empty_ones(frames)
     assert np.flatnonzero(empty).tolist() == list(range(0, 40, every))
     gain, expected = calibration.adu_per_photon, plain.adu_per_photon
     assert abs(gain.value - expected.value) < 2 * gain.uncertainty
@@ -135,7 +135,7 @@ def test_dark_photon_counting_frames_are_not_empty() -> None:
     rng = np.random.default_rng(0)
     frames = rng.poisson(0.02, (60, 32, 32)).astype(np.uint16)
     frames[7] = 0
-    found = Cleaning.of(calibrate_frames(frames)).empty_ones(frames)
+    found = Cleaning.of(calibrate_frames(frames), frames).empty_ones(frames)
     assert np.flatnonzero(found).tolist() == [7]
 
 
@@ -150,7 +150,7 @@ def test_cosmic_rays_leave_no_trace(seed: int) -> None:
     plain, calibration = calibrate_frames(frames), calibrate_frames(hit)
     assert calibration.adu_per_photon.value == pytest.approx(plain.adu_per_photon.value, rel=0.02)
     assert calibration.sigma_px.value == pytest.approx(plain.sigma_px.value, rel=0.02)
-    cleaned = Cleaning.of(calibration).clean(hit)
+    cleaned = Cleaning.of(calibration, frames).clean(hit)
     assert cleaned.max() <= frames.max()
     changed = cleaned != frames
     assert changed.sum() <= (hit != frames).sum()
@@ -167,7 +167,7 @@ def test_no_spot_is_a_spike(sigma_px: float, seed: int) -> None:
         spot = np.exp(-0.5 * ((y - cy) ** 2 + (x - cx) ** 2) / sigma_px**2)
         frame[:] = rng.poisson(5 + rng.uniform(500, 5000) * spot)
     calibration = calibrate_frames(frames)
-    changed = Cleaning.of(calibration).clean(frames) != frames
+    changed = Cleaning.of(calibration, frames).clean(frames) != frames
     assert changed.sum() <= 2
 
 

@@ -58,7 +58,7 @@ def test_emitters_make_no_dips() -> None:
     for frame in light:
         y, x = rng.integers(0, 32, 30), rng.integers(0, 20, 30)
         frame[y, x] += 300
-    assert leveling(rng.poisson(light).astype(np.float32)).dips is None
+    assert leveling(rng.poisson(light).astype(np.float32)).ground is None
 
 
 def test_other_scalings_are_left_alone() -> None:

@@ -10,6 +10,8 @@ from deepstorm.structures import Estimate
 
 TILES = 8
 SMALLEST_TILE_PX = 4
+# An emitter that is not known has so many photons at least.
+FAINT_PHOTONS = 200.0
 
 
 def background_map(photons: FloatArray, sigma_px: float, squared_brightness: float) -> Float64Array:
@@ -30,9 +32,32 @@ def background_map(photons: FloatArray, sigma_px: float, squared_brightness: flo
     mean = photons.mean(axis=0, dtype=np.float64)
     if squared_brightness <= 0:
         return _tiled(mean)
-    variance = photons.var(axis=0, ddof=1, dtype=np.float64) - mean
     squared = 1 / (4 * np.pi * (sigma_px**2 + 1 / 12))
-    return _tiled(mean) - _tiled(variance) / (squared_brightness * squared)
+    return _tiled(mean) - _tiled(_blinking(photons, mean)) / (squared_brightness * squared)
+
+
+def steady_light(photons: FloatArray, sigma_px: float, brightness: Estimate) -> Float64Array:
+    """Return the background of each pixel, shape (y, x); too low, rather than too high.
+
+    Parameters
+    ----------
+    photons : ndarray, shape (frame, y, x)
+        Frames in effective photons, two at least.
+    sigma_px : float
+        Width of the PSF.
+    brightness : Estimate
+        Photons of an emitter in a frame. The fainter it may be, the more light goes with what
+        fluctuates.
+    """
+    faintest = max(brightness.value - brightness.uncertainty, FAINT_PHOTONS)
+    mean = photons.mean(axis=0, dtype=np.float64)
+    spot_area_px = 4 * np.pi * (sigma_px**2 + 1 / 12)
+    return np.asarray(mean - _blinking(photons, mean) * (spot_area_px / faintest), np.float64)
+
+
+def _blinking(photons: FloatArray, mean: Float64Array) -> Float64Array:
+    """Return the variance of each pixel beyond that of its noise."""
+    return np.asarray(photons.var(axis=0, ddof=1, dtype=np.float64) - mean, np.float64)
 
 
 def _tiled(image: Float64Array) -> Float64Array:

@@ -7,14 +7,63 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from deepstorm.arrays import AnyArray, BoolArray, Float32Array
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
+from deepstorm.calibration.background import steady_light
 from deepstorm.calibration.faults import HotPixels
-from deepstorm.calibration.frame_faults import EmptyFrames
+from deepstorm.calibration.field_parts import continued
+from deepstorm.calibration.frame_faults import EmptyFrames, steadied
 from deepstorm.calibration.spikes import without_spikes
-from deepstorm.structures import Calibration
+from deepstorm.structures import Calibration, Estimate, Instrument
 
 # So many faulty pixels side by side hide what falls on them.
 SEVERAL = 4
+# Dark parts have a rim at most so wide, where less of the light comes than this, and so certainly.
+RIM_PX, DIM, CERTAIN = 3, 0.97, 3.0
+# Where the light of emitters is less certain, they are taken to be off most of the time.
+SURE = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beyond:
+    """What would be seen where no light comes.
+
+    Parameters
+    ----------
+    unlit : ndarray of bool, shape (y, x)
+    background_adu : ndarray of float64, shape (y, x)
+        How the background goes on there.
+    usual_adu : float
+        Background of the usual pixel.
+    instrument : Instrument
+    """
+
+    unlit: BoolArray
+    background_adu: Float64Array
+    usual_adu: float
+    instrument: Instrument
+
+    def fill(self, frames: Float32Array) -> None:
+        """Let the light of spots at the edge fall off beyond it, into background, in place.
+
+        A spot that is cut off passes for several emitters along the edge, and whatever is smoother
+        than background, or more alike, or on another level, for structure.
+        """
+        unlit, instrument = self.unlit, self.instrument
+        nearest = ndimage.distance_transform_edt(unlit, return_distances=False, return_indices=True)
+        here = np.argwhere(unlit).T
+        row, column = np.asarray(nearest)[:, unlit]
+        squared_px = ((here - (row, column)) ** 2).sum(axis=0)
+        fall_off = np.exp(-0.5 * squared_px / instrument.sigma_px**2)
+        for frame in frames:
+            # Frames are lit more or less than the usual one.
+            usual = float(np.median(frame[~unlit])) - instrument.zero_adu
+            light = self.background_adu[unlit] - instrument.zero_adu
+            light *= max(usual, 0.0) / max(self.usual_adu - instrument.zero_adu, 1e-9)
+            rng = np.random.default_rng(int(abs(frame).sum(dtype=np.float64)))
+            spread = np.sqrt(instrument.adu_per_photon * light * (1 - fall_off**2))
+            level = instrument.zero_adu + light
+            noise = rng.normal(0.0, spread)
+            frame[unlit] = level + (frame[row, column] - level) * fall_off + noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +82,8 @@ class Cleaning:
         Width of the PSF.
     noise_adu : float, optional
         Usual standard deviation of a pixel; without it, no spikes are taken out.
+    beyond : Beyond, optional
+        What those parts are filled with.
     empty : EmptyFrames, optional
         How empty frames are told.
     """
@@ -42,22 +93,34 @@ class Cleaning:
     silent: BoolArray | None = None
     sigma_px: float = 1.2
     noise_adu: float | None = None
+    beyond: Beyond | None = None
     empty: EmptyFrames | None = None
 
     @classmethod
-    def of(cls, calibration: Calibration) -> Cleaning:
-        """Return what follows from what a calibration left out."""
+    def of(cls, calibration: Calibration, frames: AnyArray) -> Cleaning:
+        """Return what follows from what a calibration left out.
+
+        Parameters
+        ----------
+        calibration : Calibration
+        frames : ndarray, shape (frame, y, x)
+            Those that it is of.
+        """
         faulty = HotPixels(calibration.hot_pixels | calibration.dead_pixels)
         screening = calibration.screening
         if screening is None:
             return cls(faulty, silent=_silent(faulty.mask, None))
-        unlit = screening.unlit if screening.unlit.any() else None
+        unlit = beyond = None
+        if screening.unlit.any() and not screening.unlit.all():
+            sound = faulty.repair(frames[~screening.left_out])
+            unlit, beyond = _dark_part(calibration, sound, screening.unlit)
         return cls(
             faulty=faulty,
             sigma_px=calibration.sigma_px.value,
             unlit=unlit,
             silent=_silent(faulty.mask, unlit),
             noise_adu=screening.noise_adu,
+            beyond=beyond,
             empty=EmptyFrames(screening.most_alike),
         )
 
@@ -74,8 +137,8 @@ class Cleaning:
         frames : ndarray, shape (frame, y, x)
         """
         cleaned = self.faulty.repair(frames)
-        if self.unlit is not None:
-            _fill(cleaned, self.unlit, self.sigma_px)
+        if self.beyond is not None:
+            self.beyond.fill(cleaned)
         return cleaned if self.noise_adu is None else without_spikes(cleaned, self.noise_adu)
 
     def empty_ones(self, frames: AnyArray) -> BoolArray:
@@ -99,19 +162,22 @@ def _silent(faulty: BoolArray, unlit: BoolArray | None) -> BoolArray | None:
     return silent if silent.any() else None
 
 
-def _fill(frames: Float32Array, unlit: BoolArray, sigma_px: float) -> None:
-    """Let the light of spots at the edge fall off beyond it, into background, in place.
-
-    A spot that is cut off passes for several emitters along the edge, and whatever is smoother
-    than background, or more alike, for structure.
-    """
-    nearest = ndimage.distance_transform_edt(unlit, return_distances=False, return_indices=True)
-    here = np.argwhere(unlit).T
-    row, column = np.asarray(nearest)[:, unlit]
-    squared_px = ((here - (row, column)) ** 2).sum(axis=0)
-    fall_off = np.exp(-0.5 * squared_px / sigma_px**2)
-    for frame in frames:
-        dark, level = np.percentile(frame[~unlit], [16, 50])
-        rng = np.random.default_rng(int(abs(frame).sum(dtype=np.float64)))
-        noise = rng.normal(0.0, level - dark, len(row)) * np.sqrt(1 - fall_off**2)
-        frame[unlit] = level + (frame[row, column] - level) * fall_off + noise
+def _dark_part(
+    calibration: Calibration, frames: AnyArray, unlit: BoolArray
+) -> tuple[BoolArray, Beyond]:
+    """Return where it is dark with the dim rim of the rest, and what would be seen there."""
+    instrument = calibration.instrument
+    photons = (np.asarray(steadied(frames), np.float32) - instrument.zero_adu) / np.float32(
+        instrument.adu_per_photon
+    )
+    steady = usual = np.median(photons, axis=0)
+    brightness = calibration.signal_photons
+    if brightness.uncertainty < SURE * brightness.value:
+        steady = steady_light(photons, instrument.sigma_px, Estimate(brightness.value, 0.0))
+    near = ndimage.binary_dilation(unlit, iterations=RIM_PX) & ~unlit
+    lit = np.maximum(continued(steady, ~(unlit | near)), 0)
+    unlit = unlit | near & (steady < DIM * lit - CERTAIN * np.sqrt(lit / len(photons)))
+    light = np.maximum(continued(steady, ~unlit), 0)
+    background = instrument.zero_adu + instrument.adu_per_photon * light
+    usual_adu = instrument.zero_adu + instrument.adu_per_photon * float(np.median(usual[~unlit]))
+    return unlit, Beyond(unlit, background, usual_adu, instrument)

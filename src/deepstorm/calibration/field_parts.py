@@ -39,6 +39,13 @@ MOST_STUCK = 0.9
 FROM_EDGE_PX = 3
 # and a part without its edge is at least this much of it.
 LEAST_INNER = 0.2
+# A band is darker than the rest by so many standard deviations of a pixel's noise; so many of a
+# row's pixels are, and so much of the field at most; and within a few pixels light rises by this
+# part of what it is elsewhere.
+DARKER, MOST_OF_ROW, MOST_BANDS, SHARP = 0.8, 0.9, 0.3, 0.6
+NARROWEST_BAND_PX = 3
+# What a part is like near its edge is the mean of squares as wide as this.
+CONTINUED_PX = 7
 # Pixels side by side change together by more than so many standard deviations where emitters are,
 # and by more than this part of what they do elsewhere.
 TOGETHER, BLINKS = 4.0, 0.02
@@ -101,6 +108,51 @@ def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
             return dark
         left = dark
     return nowhere
+
+
+def find_dark_bands(frames: AnyArray, stuck: BoolArray) -> BoolArray:
+    """Find rows and columns that are darker than nearly all of the rest: gaps of image splitters.
+
+    Gaps may be too narrow for :func:`find_darker_part`, and little darker than a faint background.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Sample frames.
+    stuck : ndarray of bool, shape (y, x)
+        Pixels that say nothing.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+    """
+    bands = np.zeros(stuck.shape, bool)
+    if len(frames) < FEWEST_FRAMES or min(stuck.shape) < 2 * NARROW_PX or stuck.mean() > MOST_STUCK:
+        return bands
+    level, noise = _quiet_level(frames, stuck, smoothing_px=1)
+    for along_rows, found in ((level, bands), (level.T, bands.T)):
+        found[_dark_rows(along_rows, DARKER * noise)] = True
+    return bands
+
+
+def _dark_rows(level: Float64Array, least: float) -> BoolArray:
+    """Tell which rows are darker by so much than nearly all others, with a sharp edge."""
+    rows = np.median(level, axis=1)
+    usual = rows > np.quantile(rows, MOST_BANDS)
+    if not usual.any():
+        return usual
+    lit = float(np.quantile(level[usual], 1 - MOST_OF_ROW))
+    dark: BoolArray = (level < lit - least).mean(axis=1) > MOST_OF_ROW
+    groups, count = ndimage.label(dark)
+    for number in range(1, count + 1):
+        band = groups == number
+        around = ndimage.binary_dilation(band, iterations=FROM_EDGE_PX + 1) & ~band
+        darkest = rows[band].min()
+        rise = rows[around].max(initial=-math.inf) - darkest
+        is_narrow = band.sum() < NARROWEST_BAND_PX  # a line of the sensor, to be filled in
+        if is_narrow or rise < SHARP * (np.median(rows[usual]) - darkest):
+            dark &= ~band
+    return dark
 
 
 def _split(levels: Float64Array, least: float) -> tuple[float, bool]:
@@ -168,12 +220,14 @@ def _together(changes: Float32Array, part: BoolArray, axis: int) -> Estimate:
     return Estimate(float(product.mean()), float(error))
 
 
-def _quiet_level(frames: AnyArray, stuck: BoolArray) -> tuple[Float64Array, float]:
+def _quiet_level(
+    frames: AnyArray, stuck: BoolArray, smoothing_px: int = SMOOTHING_PX
+) -> tuple[Float64Array, float]:
     """Return the level of each pixel where hardly an emitter is on, and a pixel's noise."""
     few = frames[:: max(len(frames) // MOST_FRAMES, 1)]
     quarter, middle = np.percentile(few, [25, 50], axis=0)
     filled = np.where(stuck, np.median(quarter[~stuck]), quarter)
-    level = ndimage.median_filter(filled, SMOOTHING_PX, mode="nearest")
+    level = ndimage.median_filter(filled, smoothing_px, mode="nearest")
     noise = float(np.median((middle - quarter)[~stuck])) / 0.6745
     return np.asarray(level, np.float64), max(noise, 1e-12)
 
@@ -198,6 +252,23 @@ def _is_wide(part: BoolArray, narrow_px: int) -> bool:
     opened = ndimage.binary_opening(padded, np.ones((narrow_px, narrow_px), bool))
     inner = slice(narrow_px, -narrow_px)
     return float(opened[inner, inner].sum()) > KEPT_SHARE * float(part.sum())
+
+
+def continued(image: Float64Array, part: BoolArray) -> Float64Array:
+    """Return an image that goes on beyond a part of the field as it is near the edge of that.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+    part : ndarray of bool, shape (y, x)
+        Not empty. Right at its edge light may fall off, and is not asked.
+    """
+    inner = _inner(part)
+    weight = ndimage.uniform_filter(inner.astype(float), CONTINUED_PX, mode="constant")
+    total = ndimage.uniform_filter(np.where(inner, image, 0.0), CONTINUED_PX, mode="constant")
+    nearest = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    mean = total / np.maximum(weight, 1e-9)
+    return np.where(part, image, mean[tuple(np.asarray(nearest))])
 
 
 def largest_rectangle(good: BoolArray) -> tuple[slice, slice]:

@@ -15,7 +15,7 @@ from deepstorm.calibration.dense_start import DenseStart, find_dense_start
 from deepstorm.calibration.faults import FEW_FRAMES
 from deepstorm.calibration.frame_faults import EmptyFrames, noise_of
 from deepstorm.calibration.repeated_noise import noise_shared_with_next
-from deepstorm.calibration.screening import sound_field, sound_frames
+from deepstorm.calibration.screening import sound_frames
 from deepstorm.calibration.spikes import without_spikes
 from deepstorm.structures import Calibration, Estimate
 
@@ -49,6 +49,8 @@ MEAN_FRAMES = 64
 # Medians over time differ from pixel to pixel by this part of what noise makes at least, and
 # rounding hides that where noise makes less than so many counts.
 LEAST_MEDIAN_SPREAD, LEAST_MEDIAN_ADU = 0.15, 0.8
+# A quarter of normal values lies so many standard deviations below their mean or more.
+NORMAL_QUARTER = 0.6745
 # Counts within this part of the movie's range below the highest are near it.
 NEAR_LIMIT = 0.02
 
@@ -112,17 +114,19 @@ def inspect_frames(
     """
     numbers = np.arange(len(frames)) if frame_numbers is None else frame_numbers
     faulty = calibration.hot_pixels | calibration.dead_pixels
-    sound, without, seen = frames, faulty, frames
+    sound = blinking = seen = frames
     screening, is_empty = calibration.screening, np.zeros(len(frames), bool)
     if screening is not None:
-        sound, without = sound_frames(frames, screening), faulty[sound_field(screening)]
+        sound = blinking = sound_frames(frames, screening)
+        if screening.unlit.any():
+            blinking = sound_frames(frames, screening, whole=True)
         seen = frames[~screening.left_out]
         faulty = faulty | screening.unlit
         is_empty = EmptyFrames(screening.most_alike).find(frames)
     return Conditions(
         calibration=calibration,
         local_density_per_px=local_density(sound, calibration),
-        has_no_emitters=_has_no_emitters(sound, without),
+        has_no_emitters=_has_no_emitters(blinking, faulty),
         saturated_share=saturated_share(seen, faulty),
         highest_adu=float(seen[:, ~faulty].max(initial=0)),
         upsampling=upsampling,
@@ -151,8 +155,10 @@ def _is_taken_off(frames: AnyArray) -> bool:
     """
     if len(frames) < 2 * FEW_FRAMES:
         return False
-    expected = 1.25 * noise_of(frames) / math.sqrt(len(frames))
-    medians = np.median(frames, axis=0)
+    quarters, medians = np.percentile(frames, [25, 50], axis=0)
+    # Of the darker half of the values: emitters make the brighter one wider.
+    dark = float(np.median(medians - quarters)) / NORMAL_QUARTER
+    expected = 1.25 * (dark or noise_of(frames)) / math.sqrt(len(frames))
     apart = np.abs(np.diff(medians, axis=1)) / math.sqrt(2)
     spread = float(np.sqrt(np.mean(np.minimum(apart, 3 * expected) ** 2)))
     is_fine = frames.dtype.kind == "f" or expected > LEAST_MEDIAN_ADU

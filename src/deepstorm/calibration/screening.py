@@ -8,6 +8,7 @@ from scipy import ndimage
 from deepstorm.arrays import AnyArray, BoolArray
 from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
 from deepstorm.calibration.field_parts import (
+    find_dark_bands,
     find_darker_part,
     find_stuck,
     is_unlit,
@@ -50,6 +51,8 @@ def screen(frames: AnyArray) -> Screening:
     hot = find_hot_pixels(good).mask
     stuck = find_stuck(good)
     darker = find_darker_part(good, stuck)
+    if not darker.any():
+        darker = find_dark_bands(good, stuck)
     lines = find_faulty_lines(good.mean(axis=0, dtype=np.float64))
     sharp = (find_sharp_faults(good, stuck | darker) | lines) & ~darker
     dead = (find_dead_pixels(good) | stuck | sharp) & ~hot
@@ -86,7 +89,7 @@ def sound_field(screening: Screening) -> tuple[slice, slice]:
     return largest_rectangle(~screening.unlit)
 
 
-def sound_frames(frames: AnyArray, screening: Screening) -> AnyArray:
+def sound_frames(frames: AnyArray, screening: Screening, *, whole: bool = False) -> AnyArray:
     """Return what a movie is measured by: frames without faults, of steady light.
 
     Parameters
@@ -94,6 +97,8 @@ def sound_frames(frames: AnyArray, screening: Screening) -> AnyArray:
     frames : ndarray, shape (frame, y, x)
         The frames that were screened.
     screening : Screening
+    whole : bool
+        Whether to keep dark parts of the field.
 
     Returns
     -------
@@ -104,7 +109,7 @@ def sound_frames(frames: AnyArray, screening: Screening) -> AnyArray:
     good = frames[~screening.left_out] if screening.left_out.any() else frames
     if screening.faulty.any():
         good = HotPixels(screening.faulty).repair(good)
-    good = good[:, *sound_field(screening)]
+    good = good if whole else good[:, *sound_field(screening)]
     despiked = without_spikes(np.array(good, np.float32), screening.noise_adu)
     if not np.array_equal(despiked, good):
         good = despiked

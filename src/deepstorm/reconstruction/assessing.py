@@ -14,9 +14,11 @@ from deepstorm.structures import Calibration
 
 UNKNOWN = Estimate(0.0, math.inf)
 # Of fewer spots the scatter does not tell how certain their mean shape is.
-FEWEST_SPOTS = 15
+FEWEST_SPOTS = 25
 # Divisors are at least this.
 LEAST = 1e-9
+# Median of the size of a normal deviation.
+NORMAL_MEDIAN = 0.6745
 # Pixels widen a Gaussian by the variance of their own extent.
 PIXEL_VARIANCE = 1 / 12
 
@@ -56,6 +58,7 @@ def assess(
     light = sums.under[STATISTICS.index("all")]
     residual = np.where(light > 0, sums.over[STATISTICS.index("light")], np.nan)
     places = mean_counts.size * frames
+    mean_photons = (mean_counts - calibration.zero_adu.value) / calibration.adu_per_photon.value
     return Fit(
         frames=sums.frames,
         frame_variance=sums.variances,
@@ -76,7 +79,8 @@ def assess(
         elongation=elongation,
         elongation_degrees=degrees,
         spot_residual=sums.patch / max(float(sums.spots[1]), 1.0),
-        steady_variance=_steady(mean_counts, calibration, frames, left_out),
+        steady_variance=_steady(mean_photons, frames, left_out),
+        pattern_variance=_pattern(mean_photons, level.value, frames, left_out),
         block_px=BLOCK_PX,
         variance_map=sums.of_blocks("all"),
         unexplained_map=residual / np.maximum(light, LEAST),
@@ -141,29 +145,44 @@ def _shape(sums: FitSums, sigma_px: float) -> tuple[Estimate, Estimate, float]:
     )
 
 
-def _steady(
-    mean_counts: Float64Array, calibration: Calibration, frames: int, left_out: BoolArray | None
-) -> Estimate:
+def _steady(mean_photons: Float64Array, frames: int, left_out: BoolArray | None) -> Estimate:
     """Return the variance of the mean frame's noise over the one expected.
 
-    In the difference of two pixels less that of the two below, light that went through the optics
-    hardly shows, and noise does in full. Each frame adds its own, unless something was taken off
-    that the frames have in common. A camera's pattern adds to it, never takes off.
+    Each frame adds its own, unless something was taken off that the frames have in common. A
+    camera's pattern adds to it, never takes off.
     """
-    photons = (mean_counts - calibration.zero_adu.value) / calibration.adu_per_photon.value
+    crossed, light = _crossed(mean_photons, left_out)
+    expected = float(light.sum()) / frames
+    if len(crossed) < 2 or expected <= 0:
+        return UNKNOWN
+    found = float((crossed**2).sum()) / expected
+    # Neighbouring differences have pixels in common: nine of them tell as much as four do.
+    return Estimate(found, found * math.sqrt(2 * 9 / 4 / len(crossed)))
+
+
+def _pattern(
+    mean_photons: Float64Array, level: float, frames: int, left_out: BoolArray | None
+) -> float:
+    """Return the variance between pixels that is in all frames alike, over that of the noise."""
+    crossed, _ = _crossed(mean_photons, left_out)
+    if not len(crossed) or level <= 0:
+        return 0.0
+    # Of emitters, which are in few pixels, the median does not know.
+    between = (float(np.median(np.abs(crossed))) / NORMAL_MEDIAN) ** 2 / 4
+    return max(between / level - 1 / frames, 0.0)
+
+
+def _crossed(image: Float64Array, left_out: BoolArray | None) -> tuple[Float64Array, Float64Array]:
+    """Return differences of two pixels less those of the two below, and sums of the four.
+
+    Light that went through the optics hardly shows in the differences, and noise does in full.
+    """
     corners = [
-        photons[down : photons.shape[0] - 1 + down, right : photons.shape[1] - 1 + right]
+        image[down : image.shape[0] - 1 + down, right : image.shape[1] - 1 + right]
         for down, right in ((0, 0), (1, 1), (0, 1), (1, 0))
     ]
-    if not corners[0].size:
-        return UNKNOWN
-    crossed = corners[0] + corners[1] - corners[2] - corners[3]
-    good = np.ones(crossed.shape, bool)
+    good = np.ones(corners[0].shape, bool)
     if left_out is not None:
         good &= ~(left_out[1:, 1:] | left_out[:-1, :-1] | left_out[1:, :-1] | left_out[:-1, 1:])
-    expected = float(sum(corner[good].sum() for corner in corners)) / frames
-    if good.sum() < 2 or expected <= 0:
-        return UNKNOWN
-    found = float((crossed[good] ** 2).sum()) / expected
-    # Neighbouring differences have pixels in common: nine of them tell as much as four do.
-    return Estimate(found, found * math.sqrt(2 * 9 / 4 / good.sum()))
+    first, second, third, fourth = (corner[good] for corner in corners)
+    return first + second - third - fourth, first + second + third + fourth

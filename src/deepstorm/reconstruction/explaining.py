@@ -38,13 +38,13 @@ LEAST_STEADY = 0.85
 # Errors of places widen spots a little in the mean of many; they are never narrower.
 LEAST_WIDENING, MOST_WIDENING = -0.05, 0.12
 # Spots that are longer than this are so certainly if it is beyond that with all uncertainty.
-ELONGATED, MOST_ELONGATION = 0.1, 0.03
+ELONGATED, MOST_ELONGATION = 0.1, 0.06
 # Light of a block that is not explained, as a part of all light there, and its significance.
 MOST_UNEXPLAINED, SIGNIFICANT = 0.3, 8.0
 # How far a network's counts may be off at the ends of its ranges, as a factor.
 COUNT_FACTOR = 3.0
 # Less certain numbers of emitters are not compared.
-LEAST_CERTAIN = 0.3
+LEAST_CERTAIN = 1.0
 # Blocks that are named.
 MOST_NAMED = 3
 
@@ -80,14 +80,20 @@ def explain(
 
 def _noise(fit: Fit, calibration: Calibration, known: KnownValues) -> Caution | None:
     """Return the most specific thing that is wrong with the noise."""
-    return _missing(fit) or _shared(fit) or _off(fit) or _excess(calibration, known)
+    return (
+        _missing(fit, calibration)
+        or _shared(fit)
+        or _off(fit, calibration)
+        or _excess(calibration, known)
+    )
 
 
-def _missing(fit: Fit) -> Caution | None:
+def _missing(fit: Fit, calibration: Calibration) -> Caution | None:
     """Tell of noise that is all but gone."""
     noise = fit.noise_variance
     is_known = math.isfinite(noise.uncertainty)
-    is_low = noise.value + CERTAIN * noise.uncertainty < MISSING_NOISE
+    low = MISSING_NOISE * _certain_share(calibration)
+    is_low = noise.value + CERTAIN * noise.uncertainty < low
     is_rounding = fit.noise_adu2.value < ROUNDING_ADU2
     if not is_known or not (is_low or is_rounding):
         return None
@@ -127,10 +133,13 @@ def _shared(fit: Fit) -> Caution | None:
     return Caution("noise-shared", sentence, fineness if is_smooth or is_sharp else share)
 
 
-def _off(fit: Fit) -> Caution | None:
+def _off(fit: Fit, calibration: Calibration) -> Caution | None:
     """Tell of noise of another size than gain and zero say."""
     noise, near = fit.noise_variance, fit.near_variance
-    is_off = math.isfinite(noise.uncertainty) and not _within(noise, LEAST_NOISE, MOST_NOISE)
+    # What differs from pixel to pixel in all frames alike is no noise.
+    most = MOST_NOISE + fit.pattern_variance
+    least = LEAST_NOISE * _certain_share(calibration)
+    is_off = math.isfinite(noise.uncertainty) and not _within(noise, least, most)
     is_low = near.value + CERTAIN * near.uncertainty < LEAST_NEAR
     if not (is_off or is_low):
         return None
@@ -239,7 +248,8 @@ def _counts(fit: Fit) -> Caution | None:
         return None
     ratio = fit.emitters / expected.value
     relative = expected.uncertainty / expected.value
-    is_within = abs(math.log(ratio)) < math.log(COUNT_FACTOR) + CERTAIN * relative
+    reach = math.log(COUNT_FACTOR) + CERTAIN * math.log1p(relative)
+    is_within = abs(math.log(ratio)) < reach
     if relative > LEAST_CERTAIN or is_within:
         return None
     measured = Estimate(ratio, ratio * relative)
@@ -254,6 +264,12 @@ def _counts(fit: Fit) -> Caution | None:
         + " Compare the table with a few frames."
     )
     return Caution("counts-disagree", sentence, measured)
+
+
+def _certain_share(calibration: Calibration) -> float:
+    """Return the part of the background, and of its noise, that is there for certain."""
+    background = calibration.background_photons
+    return max(1 - CERTAIN * background.uncertainty / max(background.value, 1e-9), 0.0)
 
 
 def _missed_share(fit: Fit) -> float:

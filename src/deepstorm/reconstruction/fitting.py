@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from deepstorm.arrays import Float32Array, IntArray
+from deepstorm.arrays import BoolArray, Float32Array, IntArray
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.calibration.cleaning import Cleaning
 from deepstorm.calibration.inspection import inspect_frames
@@ -97,29 +97,33 @@ def fit_movie(
     upsampling : int
         Pixels of the image per camera pixel.
     """
-    cleaning = Cleaning.of(calibration)
+    cleaning = Cleaning.of(calibration, sample.frames)
     cleaned = cleaning.clean(sample.frames)
     movie = inspect_frames(sample.frames, calibration, upsampling, sample.numbers, sample.pairs)
+    scaling = _leveling(cleaned, card.scaling, calibration, cleaning.unlit)
     return FittedMovie(
         known=known,
         calibration=calibration,
         cleaning=cleaning,
-        scaling=_leveling(cleaned, card.scaling, calibration),
-        findings=judge(card.name, card.validity, movie),
+        scaling=scaling,
+        findings=judge(card.name, card.validity, movie, scaling.times_brighter),
     )
 
 
-def _leveling(cleaned: Float32Array, scaling: Scaling, calibration: Calibration) -> Leveling:
+def _leveling(
+    cleaned: Float32Array, scaling: Scaling, calibration: Calibration, dark: BoolArray | None
+) -> Leveling:
     """Fit a scaling to the frames and the part of the field that say most of the movie."""
     screening = calibration.screening
     if screening is None:
         nowhere = np.zeros(cleaned.shape[1:], bool)
         return Leveling.of(scaling.fit(cleaned, calibration.instrument), cleaned, nowhere, nowhere)
     sound = cleaned[~screening.left_out]
-    main = ~screening.darker & ~screening.unlit
+    unlit = screening.unlit if dark is None else dark
+    main = ~screening.darker & ~unlit
     within = sound if main.all() else sound[:, main][:, None]
     fitted = scaling.fit(within, calibration.instrument)
-    return Leveling.of(fitted, sound, screening.darker, screening.unlit)
+    return Leveling.of(fitted, sound, screening.darker & ~unlit, unlit, calibration.signal_photons)
 
 
 def in_detected_photons(

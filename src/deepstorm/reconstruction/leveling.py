@@ -13,12 +13,17 @@ import numpy as np
 from scipy import ndimage
 
 from deepstorm.arrays import AnyArray, BoolArray, Float32Array
+from deepstorm.calibration.background import steady_light
+from deepstorm.calibration.brightness import UNKNOWN
+from deepstorm.calibration.field_parts import continued
+from deepstorm.calibration.frame_faults import steadied
 from deepstorm.models.scaling import (
     NOISE_MULTIPLE,
     USUAL_LEVEL,
     FittedPhotonScaling,
     FittedScaling,
 )
+from deepstorm.structures import Estimate
 
 # A part of a frame keeps the movie's level if its own is within so many standard deviations of the
 # noise; networks do not mind.
@@ -29,6 +34,11 @@ PERCENTILE, STRIDE = 10.0, 2
 # A pixel is darker than the level if it is so by this many standard deviations in nine of ten
 # frames; so many frames say so, and no more have to.
 DEEP, FEWEST_FRAMES, MOST_FRAMES = 1.5, 16, 64
+# Where steady light is this far above the level somewhere, pixels are on their own; networks do not
+# mind less. It is as smooth as a spot.
+HIGH, SMOOTH_SIGMA = 6.0, 1.0
+# The level is what a tenth of the values lies below: so many standard deviations below their mean.
+BELOW_MEAN = 1.28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,17 +49,22 @@ class Leveling:
     ----------
     scaling : FittedScaling
     parts : tuple of ndarray of bool, shape (y, x)
-    dips : ndarray of float32, shape (y, x), optional
-        How far the level lies below the usual one, in standard deviations of the noise; 0 or less.
+    ground : ndarray of float32, shape (y, x), optional
+        How far the level of each pixel is from the usual one, in standard deviations of the noise.
     """
 
     scaling: FittedScaling
     parts: tuple[BoolArray, ...]
-    dips: Float32Array | None = None
+    ground: Float32Array | None = None
 
     @classmethod
     def of(
-        cls, scaling: FittedScaling, sample: Float32Array, darker: BoolArray, unlit: BoolArray
+        cls,
+        scaling: FittedScaling,
+        sample: Float32Array,
+        darker: BoolArray,
+        unlit: BoolArray,
+        brightness: Estimate = UNKNOWN,
     ) -> Leveling:
         """Return a scaling for a field with a darker part, and one without light.
 
@@ -59,18 +74,34 @@ class Leveling:
         sample : ndarray of float32, shape (frame, y, x)
             Frames that say something.
         darker, unlit : ndarray of bool, shape (y, x)
+        brightness : Estimate
+            Photons of an emitter in a frame, as far as they are known.
         """
         main = ~darker & ~unlit
         parts = tuple(part for part in (main, darker) if part.any())
-        is_told = isinstance(scaling, FittedPhotonScaling) and len(sample) >= FEWEST_FRAMES
-        return cls(scaling, parts, _dips(scaling, sample, main) if is_told else None)
+        if not isinstance(scaling, FittedPhotonScaling) or len(sample) < FEWEST_FRAMES:
+            return cls(scaling, parts)
+        dips = _dips(scaling, sample, main)
+        rises = _rises(scaling, sample, main, brightness)
+        if dips is None or rises is None:
+            return cls(scaling, parts, rises if dips is None else dips)
+        # A gap that is sharper than steady light looks when smooth is a dip all the same.
+        return cls(scaling, parts, np.where(dips < np.minimum(rises - DEEP, 0), dips, rises))
+
+    @property
+    def times_brighter(self) -> float:
+        """How many times as bright as usual the background is somewhere, 1 at least."""
+        if self.ground is None or not isinstance(self.scaling, FittedPhotonScaling):
+            return 1.0
+        level = max(self.scaling.level, 1.0)
+        return float((1 + max(float(self.ground.max()), 0.0) / level) ** 2)
 
     def apply(self, frames: AnyArray) -> Float32Array:
         """Scale frames of shape (frame, y, x) to what a network takes, (frame, channel, y, x)."""
         scaled = self.scaling.apply(frames)
         if isinstance(self.scaling, FittedPhotonScaling):
-            if self.dips is not None:
-                own = np.maximum(self.scaling.level + self.dips, 0)
+            if self.ground is not None:
+                own = np.maximum(self.scaling.level + self.ground, 0)
                 scaled[:, 0] -= (own - np.float32(self.scaling.level)) / NOISE_MULTIPLE
                 scaled[:, 1] = np.log(np.maximum(own, 1) / USUAL_LEVEL)
             for part in self.parts:
@@ -102,3 +133,18 @@ def _dips(scaling: FittedScaling, sample: Float32Array, main: BoolArray) -> Floa
     dips = ndimage.median_filter(quiet, 3, mode="nearest")
     deep = (dips < -DEEP) & main
     return np.where(deep, dips, 0).astype(np.float32) if deep.any() else None
+
+
+def _rises(
+    scaling: FittedPhotonScaling, sample: Float32Array, main: BoolArray, brightness: Estimate
+) -> Float32Array | None:
+    """Return how far steady light is from the level, or nothing if it is nowhere far above it.
+
+    Steady light has the variance of its mean alone; what blinks has more.
+    """
+    photons = (steadied(sample) - np.float32(scaling.zero_adu)) / np.float32(scaling.adu_per_photon)
+    steady = steady_light(photons, scaling.sigma_px, brightness)
+    steady = ndimage.gaussian_filter(continued(steady, main), SMOOTH_SIGMA * scaling.sigma_px)
+    steady = np.maximum(steady, 0)
+    rises = (2 * np.sqrt(steady + 3 / 8) - BELOW_MEAN - scaling.level).astype(np.float32)
+    return rises if rises[main].max(initial=0) > HIGH else None

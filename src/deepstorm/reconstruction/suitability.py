@@ -18,6 +18,8 @@ from deepstorm.models.card import NOMINAL_PIXEL_NM
 from deepstorm.structures import Calibration, Caution, Estimate
 
 CERTAIN = 2.0
+# A gain that is less certain than this part of it is hardly known.
+UNCERTAIN = 0.5
 TOLERANCE = 1.1
 # An EMCCD has at most this many detected photons per effective one, and no camera has fewer than 1.
 MOST_EXCESS_NOISE = 2.0
@@ -80,7 +82,12 @@ class _Quantity:
         return math.isfinite(self.least) and math.isfinite(self.most)
 
 
-def judge(network: str, validity: dict[str, tuple[float, float]], movie: Conditions) -> Findings:
+def judge(
+    network: str,
+    validity: dict[str, tuple[float, float]],
+    movie: Conditions,
+    times_brighter: float = 1.0,
+) -> Findings:
     """Compare a movie with what a network was trained for.
 
     Light needs care: a movie tells effective photons, ranges are of detected ones, and an EMCCD
@@ -98,11 +105,13 @@ def judge(network: str, validity: dict[str, tuple[float, float]], movie: Conditi
         Its ranges, low and high by name; a quantity without a range is not compared. The size of
         camera pixels is not compared either: the API refuses movies outside.
     movie : Conditions
+    times_brighter : float
+        How many times as bright as usual the background is somewhere.
     """
     quantities = {n: q for n, q in _quantities(movie).items() if n in validity}
     found = {n: _outside(network, validity[n], q) for n, q in quantities.items()}
     outside = {name: caution for name, caution in found.items() if caution is not None}
-    warnings = [*outside.values(), *_faults(movie)]
+    warnings = [*outside.values(), *_faults(movie), *_uneven(times_brighter)]
     if not movie.has_no_emitters and "local_density_per_um2" not in outside:
         warnings += _crowding(movie)
     notes = [
@@ -236,6 +245,7 @@ def _faults(movie: Conditions) -> list[Caution]:
     return [
         *emitters,
         *_dense_start(movie),
+        *_gain(movie.calibration),
         *_noise_free(movie.calibration),
         *_repeated_noise(movie),
         *_taken_off(movie),
@@ -280,6 +290,31 @@ def _taken_off(movie: Conditions) -> list[Caution]:
         "care of."
     )
     return [Caution("background-taken-off", sentence)]
+
+
+def _gain(calibration: Calibration) -> list[Caution]:
+    gain = calibration.adu_per_photon
+    if not UNCERTAIN * gain.value < gain.uncertainty < math.inf:
+        return []
+    sentence = (
+        f"The gain is {said(gain)} counts per photon, which is hardly known: there is too little "
+        "light, or too little of the field, to measure it. Photons and uncertainties are off by as "
+        "much, and noise may be taken for emitters. Give the gain and the offset (--gain, "
+        "--offset), or the calibration of a longer movie of this camera (--calibration)."
+    )
+    return [Caution("gain-uncertain", sentence, gain)]
+
+
+def _uneven(times_brighter: float) -> list[Caution]:
+    if times_brighter <= 1:
+        return []
+    sentence = (
+        f"In places the background is {figure(times_brighter, 2)} times as bright as usual. It was "
+        "taken off where it is steady, but its noise stays: there, fainter emitters are missed and "
+        "fewer of those found are real. Compare the image with the mean of the frames; illuminate "
+        "more evenly, or a thinner layer (TIRF, HILO)."
+    )
+    return [Caution("background-uneven", sentence, Estimate(times_brighter, 0.0))]
 
 
 def _noise_free(calibration: Calibration) -> list[Caution]:
