@@ -266,3 +266,15 @@ def test_a_median_that_was_taken_off_is_seen(seed: int, density: float) -> None:
     taken = (frames - np.median(frames, axis=0) + 100).round().astype(np.uint16)
     found = [inspect_frames(f, calibrate_frames(f), 8).is_taken_off for f in (raw, taken)]
     assert found == [False, True]
+
+
+def test_bright_emitters_in_every_pixel_do_not_pass_for_a_median_that_was_taken_off() -> None:
+    rng = np.random.default_rng(5)
+    frames = rng.poisson(17, (86, 32, 32)) * 3.0 + 100
+    y, x = np.mgrid[:32, :32]
+    for frame in frames:
+        for place in rng.uniform(0, 32, (9, 2)):
+            spot = np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 2)
+            frame += rng.poisson(600 * spot) * 3.0
+    raw = frames.astype(np.uint16)
+    assert not inspect_frames(raw, calibrate_frames(raw), 8).is_taken_off

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from deepstorm.api.simulate import simulate
 from deepstorm.arrays import AnyArray, BoolArray
@@ -75,6 +76,42 @@ def test_in_a_good_movie_nothing_is_left_out(seed: int, density: float) -> None:
     assert not Cleaning.of(calibration, frames).empty_ones(frames).any()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_narrow_or_faint_gap_is_found(seed: int) -> None:
+    """Of an image splitter, three pixels wide or more, with soft edges, at a faint background."""
+    rng = np.random.default_rng(seed)
+    light = movie(seed).astype(float) - 100
+    start, width = rng.integers(6, SIDE - 20), int(rng.integers(3, 11))
+    lit = np.ones(SIDE)
+    lit[start : start + width] = 0
+    lit = ndimage.gaussian_filter1d(lit, rng.uniform(0, 0.8))
+    gap = lit[:, None] if rng.random() < 0.5 else lit
+    frames = rng.poisson(np.maximum(light * gap, 0)) + rng.normal(100, 2, light.shape)
+    found = screen(np.round(frames).clip(0).astype(np.uint16))
+    dark = np.broadcast_to(gap < 0.1, (SIDE, SIDE))
+    assert found.unlit[dark].all()
+    assert not found.unlit[np.broadcast_to(gap > 0.9, (SIDE, SIDE))].any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_dark_is_filled_with_what_is_beside_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lit, x = lit_part(rng), np.arange(SIDE)
+    slope = 1 + rng.uniform(-0.5, 1) * x / SIDE
+    light = (movie(seed, 0.2).astype(float) - 100) * slope
+    soft = np.clip(ndimage.gaussian_filter(lit.astype(float), 0.8), 0, 1)
+    frames = np.round(rng.poisson(np.maximum(light * soft, 0)) + 100).astype(np.uint16)
+    calibration = calibrate_frames(frames)
+    cleaning = Cleaning.of(calibration, frames)
+    assert cleaning.unlit is not None
+    assert cleaning.unlit[soft < 0.5].all()
+    assert (cleaning.unlit[soft > 0.99]).mean() < 0.05
+    mean = np.median(cleaning.clean(frames), axis=0) - 100
+    near = cleaning.unlit & ndimage.binary_dilation(~cleaning.unlit, iterations=3)
+    expected = np.median(light / slope) * np.broadcast_to(slope, mean.shape)
+    assert np.median(np.abs(mean[near] / expected[near] - 1)) < 0.15
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_two_lit_levels_are_told_from_a_dark_part(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -115,7 +152,8 @@ def test_a_block_too_wide_to_fill_in_is_left_out_whole() -> None:
     assert found.unlit.sum() == 6 * 26
     silent = Cleaning.of(calibrate_frames(frames), frames).silent
     assert silent is not None
-    assert silent.sum() == 8 * 28 - 4  # with a pixel around it
+    around = 8 * 28 - 4  # with a pixel around it, and hardly more
+    assert around <= silent.sum() < 1.1 * around
 
 
 @pytest.mark.parametrize("value", [0, 65535])

@@ -114,6 +114,7 @@ def clean_fit(**changes: Any) -> Fit:
         "elongation_degrees": 0.0,
         "spot_residual": np.zeros((13, 13)),
         "steady_variance": Estimate(1.1, 0.03),
+        "pattern_variance": 0.0,
         "block_px": 16,
         "variance_map": blocks + 1,
         "unexplained_map": blocks,
@@ -145,6 +146,10 @@ WITH_PATTERN = {"steady_variance": Estimate(4.0, 0.1)}
         ({"noise_adu2": Estimate(0.01, 0.0)}, "noise-missing"),
         ({"noise_variance": Estimate(1.9, 0.05), **WITH_PATTERN}, "noise-off"),
         ({"noise_variance": Estimate(1.9, 0.5), **WITH_PATTERN}, None),
+        (
+            {"noise_variance": Estimate(2.4, 0.05), "pattern_variance": 0.8, **WITH_PATTERN},
+            None,
+        ),
         ({"near_variance": Estimate(0.5, 0.05)}, "noise-off"),
         ({"steady_variance": Estimate(0.5, 0.03)}, "background-taken-off"),
         ({"widening": Estimate(0.4, 0.05)}, "spots-misfit"),
@@ -154,6 +159,8 @@ WITH_PATTERN = {"steady_variance": Estimate(4.0, 0.1)}
         ({"emitters": 9000.0}, "counts-disagree"),
         ({"emitters": 100.0}, "counts-disagree"),
         ({"emitters": 9000.0, "calibrated_emitters": Estimate(900.0, math.inf)}, None),
+        ({"emitters": 9000.0, "calibrated_emitters": Estimate(900.0, 600.0)}, None),
+        ({"emitters": 50_000.0, "calibrated_emitters": Estimate(900.0, 600.0)}, "counts-disagree"),
     ],
 )
 def test_figures_and_what_they_mean(changes: dict[str, Any], code: str | None) -> None:
@@ -177,6 +184,15 @@ def test_nothing_is_said_of_emitters_where_nothing_blinks() -> None:
     assert explain(bad, calibration, KnownValues(), ["nothing-blinks"]) == []
     counted = explain(bad, calibration, KnownValues(), ["density-high"])
     assert [caution.code for caution in counted] == ["spots-not-round"]
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.3])
+def test_little_noise_is_no_news_of_a_background_that_is_not_known(noise: float) -> None:
+    calibration = deepstorm.calibrate(movie())
+    low = clean_fit(noise_variance=Estimate(noise, 0.01))
+    assert explain(low, calibration, KnownValues())
+    unsure = replace(calibration, background_photons=Estimate(20.0, 8.0))
+    assert explain(low, unsure, KnownValues()) == []
 
 
 def test_a_gain_that_no_camera_has() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from deepstorm.models.scaling import MinMaxScaling, PhotonScaling
 from deepstorm.reconstruction.leveling import Leveling
-from deepstorm.structures import Instrument
+from deepstorm.structures import Estimate, Instrument
 
 PHOTONS = Instrument(0.0, 1.0, 1.2)
 NOWHERE = np.zeros((32, 40), bool)
@@ -59,6 +59,62 @@ def test_emitters_make_no_dips() -> None:
         y, x = rng.integers(0, 32, 30), rng.integers(0, 20, 30)
         frame[y, x] += 300
     assert leveling(rng.poisson(light).astype(np.float32)).ground is None
+
+
+def hill(rng: np.random.Generator) -> np.ndarray:
+    y, x = np.mgrid[:32, :40]
+    centre, width = rng.uniform(8, 24, 2), rng.uniform(6, 10)
+    squared = (y - centre[0]) ** 2 + (x - centre[1]) ** 2
+    return rng.uniform(8, 20) * np.exp(-squared / (2 * width**2))
+
+
+def with_spots(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Let five emitters of 700 photons be on in a frame, at other places in each."""
+    y, x = np.mgrid[:32, :40]
+    light = np.zeros(frames.shape)
+    for frame in light:
+        for place in rng.uniform((4, 4), (28, 36), (5, 2)):
+            squared = (y - place[0]) ** 2 + (x - place[1]) ** 2
+            frame += 700 / (2 * np.pi * 1.44) * np.exp(-squared / (2 * 1.44))
+    return light
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steady_light_is_taken_off_and_what_blinks_is_not(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    level = rng.uniform(20, 100)
+    even, steady = np.full((80, 32, 40), level), level * (1 + hill(rng))
+    spots = with_spots(even, rng)
+    brightness = Estimate(700.0, 70.0)
+    shares = []
+    for background in (even, steady):
+        frames = rng.poisson(background + spots).astype(np.float32)
+        fitted = PhotonScaling().fit(frames, PHOTONS)
+        levelled = Leveling.of(fitted, frames, NOWHERE, NOWHERE, brightness)
+        scaled = levelled.apply(frames)[:, 0]
+        dark = spots < 1
+        mean = scaled.sum(axis=0, where=dark) / dark.sum(axis=0)
+        assert mean.std() < 0.1  # 1 and more where the hill is left
+        shares.append((levelled.times_brighter, scaled[spots > 40].mean() - scaled[dark].mean()))
+    (unchanged, bright), (times, over_hill) = shares
+    assert unchanged == 1
+    assert times == pytest.approx(1 + (steady / level - 1).max(), rel=0.4)
+    assert 0.2 * bright < over_hill < bright  # the same light, in more noise
+
+
+@pytest.mark.parametrize("density", [5, 40])
+def test_structures_that_blink_are_no_background(density: int) -> None:
+    rng = np.random.default_rng(density)
+    light = np.full((80, 32, 40), 10.0)
+    y, x = np.mgrid[:32, :40]
+    for frame in light:
+        for column in rng.uniform(0, 40, density):
+            squared = (y - 16) ** 2 + (x - column) ** 2
+            frame += 900 / (2 * np.pi * 1.44) * np.exp(-squared / (2 * 1.44))
+    frames = rng.poisson(light).astype(np.float32)
+    fitted = PhotonScaling().fit(frames, PHOTONS)
+    for known in (Estimate(900.0, 100.0), Estimate(0.0, np.inf)):
+        assert Leveling.of(fitted, frames, NOWHERE, NOWHERE, known).ground is None
 
 
 def test_other_scalings_are_left_alone() -> None:

@@ -92,6 +92,19 @@ def test_what_lies_outside_is_told_with_its_range(
     assert f"'native' was trained for {trained}" in warning
 
 
+@pytest.mark.parametrize(("error", "is_told"), [(0.3, False), (1.2, True), (float("inf"), False)])
+def test_a_gain_that_is_hardly_known(error: float, is_told: bool) -> None:
+    told = [caution.code for caution in findings(adu_per_photon=Estimate(2.0, error)).warnings]
+    assert told == (["gain-uncertain"] if is_told else [])
+
+
+def test_a_background_far_above_the_usual_one_is_told() -> None:
+    conditions = Conditions(calibration(), Estimate(0.03, 0.005), False, 0.0, 4095.0, 8)
+    (caution,) = judge("native", RANGES, conditions, times_brighter=3.14).warnings
+    assert caution.code == "background-uneven"
+    assert "3.1 times" in caution.sentence
+
+
 def test_below_and_above_mean_different_things() -> None:
     narrow = the_warning(findings(sigma_px=Estimate(0.4, 0.02)))
     wide = the_warning(findings(sigma_px=Estimate(3.0, 0.02)))

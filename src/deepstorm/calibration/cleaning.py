@@ -17,8 +17,9 @@ from deepstorm.structures import Calibration, Estimate, Instrument
 
 # So many faulty pixels side by side hide what falls on them.
 SEVERAL = 4
-# Dark parts have a rim at most so wide, where less of the light comes than this, and so certainly.
-RIM_PX, DIM, CERTAIN = 3, 0.97, 3.0
+# Dark parts have a rim at most so wide, where less of the light comes than this, and less by so many
+# times what pixels inside of it differ by.
+RIM_PX, DIM, CERTAIN = 3, 0.95, 3.0
 # Where the light of emitters is less certain, they are taken to be off most of the time.
 SURE = 0.3
 
@@ -175,8 +176,9 @@ def _dark_part(
     if brightness.uncertainty < SURE * brightness.value:
         steady = steady_light(photons, instrument.sigma_px, Estimate(brightness.value, 0.0))
     near = ndimage.binary_dilation(unlit, iterations=RIM_PX) & ~unlit
-    lit = np.maximum(continued(steady, ~(unlit | near)), 0)
-    unlit = unlit | near & (steady < DIM * lit - CERTAIN * np.sqrt(lit / len(photons)))
+    lit, squared = (continued(each, ~(unlit | near)) for each in (steady, steady**2))
+    differs = np.sqrt(np.maximum(squared - lit**2, 0))
+    unlit = unlit | near & (steady < np.minimum(DIM * lit, lit - CERTAIN * differs))
     light = np.maximum(continued(steady, ~unlit), 0)
     background = instrument.zero_adu + instrument.adu_per_photon * light
     usual_adu = instrument.zero_adu + instrument.adu_per_photon * float(np.median(usual[~unlit]))

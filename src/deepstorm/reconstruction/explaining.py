@@ -92,7 +92,7 @@ def _missing(fit: Fit, calibration: Calibration) -> Caution | None:
     """Tell of noise that is all but gone."""
     noise = fit.noise_variance
     is_known = math.isfinite(noise.uncertainty)
-    low = MISSING_NOISE * _certain_share(calibration)
+    low = MISSING_NOISE * _share_of_background(calibration, 1.0)
     is_low = noise.value + CERTAIN * noise.uncertainty < low
     is_rounding = fit.noise_adu2.value < ROUNDING_ADU2
     if not is_known or not (is_low or is_rounding):
@@ -138,7 +138,7 @@ def _off(fit: Fit, calibration: Calibration) -> Caution | None:
     noise, near = fit.noise_variance, fit.near_variance
     # What differs from pixel to pixel in all frames alike is no noise.
     most = MOST_NOISE + fit.pattern_variance
-    least = LEAST_NOISE * _certain_share(calibration)
+    least = LEAST_NOISE * _share_of_background(calibration, CERTAIN)
     is_off = math.isfinite(noise.uncertainty) and not _within(noise, least, most)
     is_low = near.value + CERTAIN * near.uncertainty < LEAST_NEAR
     if not (is_off or is_low):
@@ -266,10 +266,11 @@ def _counts(fit: Fit) -> Caution | None:
     return Caution("counts-disagree", sentence, measured)
 
 
-def _certain_share(calibration: Calibration) -> float:
+def _share_of_background(calibration: Calibration, deviations: float) -> float:
     """Return the part of the background, and of its noise, that is there for certain."""
     background = calibration.background_photons
-    return max(1 - CERTAIN * background.uncertainty / max(background.value, 1e-9), 0.0)
+    reach = deviations * background.uncertainty
+    return max(1 - reach / max(background.value, 1e-9), 0.0)
 
 
 def _missed_share(fit: Fit) -> float:
