@@ -10,8 +10,8 @@ from deepstorm.structures import Estimate
 
 TILES = 8
 SMALLEST_TILE_PX = 4
-# An emitter that is not known has so many photons at least.
-FAINT_PHOTONS = 200.0
+# Photons of emitters, at least: where they are not known, and as a part of what was measured.
+FAINT_PHOTONS, LEAST_PART = 100.0, 0.3
 
 
 def background_map(photons: FloatArray, sigma_px: float, squared_brightness: float) -> Float64Array:
@@ -49,7 +49,10 @@ def steady_light(photons: FloatArray, sigma_px: float, brightness: Estimate) -> 
         Photons of an emitter in a frame. The fainter it may be, the more light goes with what
         fluctuates.
     """
-    faintest = max(brightness.value - brightness.uncertainty, FAINT_PHOTONS)
+    is_known = brightness.value > 0 and brightness.uncertainty < np.inf
+    faintest = FAINT_PHOTONS
+    if is_known:
+        faintest = max(brightness.value - brightness.uncertainty, LEAST_PART * brightness.value)
     mean = photons.mean(axis=0, dtype=np.float64)
     spot_area_px = 4 * np.pi * (sigma_px**2 + 1 / 12)
     return np.asarray(mean - _blinking(photons, mean) * (spot_area_px / faintest), np.float64)

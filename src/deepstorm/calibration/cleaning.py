@@ -17,8 +17,8 @@ from deepstorm.structures import Calibration, Estimate, Instrument
 
 # So many faulty pixels side by side hide what falls on them.
 SEVERAL = 4
-# Dark parts have a rim at most so wide, where less of the light comes than this, and less by so many
-# times what pixels inside of it differ by.
+# Dark parts have a rim at most so wide, where less of the light comes than this, and less by so
+# many times what pixels inside of it differ by.
 RIM_PX, DIM, CERTAIN = 3, 0.95, 3.0
 # Where the light of emitters is less certain, they are taken to be off most of the time.
 SURE = 0.3
