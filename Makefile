@@ -17,7 +17,8 @@ demo: $(READY)
 	$(BIN)/deepstorm demo demo --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
+		--cov --cov-report=term
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed

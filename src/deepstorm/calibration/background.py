@@ -36,8 +36,10 @@ def background_map(photons: FloatArray, sigma_px: float, squared_brightness: flo
     return _tiled(mean) - _tiled(_blinking(photons, mean)) / (squared_brightness * squared)
 
 
-def steady_light(photons: FloatArray, sigma_px: float, brightness: Estimate) -> Float64Array:
-    """Return the background of each pixel, shape (y, x); too low, rather than too high.
+def steady_light(
+    photons: FloatArray, sigma_px: float, brightness: Estimate, deviations: float = 0.0
+) -> Float64Array:
+    """Return the background of each pixel, shape (y, x).
 
     Parameters
     ----------
@@ -46,16 +48,22 @@ def steady_light(photons: FloatArray, sigma_px: float, brightness: Estimate) -> 
     sigma_px : float
         Width of the PSF.
     brightness : Estimate
-        Photons of an emitter in a frame. The fainter it may be, the more light goes with what
-        fluctuates.
+        Photons of an emitter in a frame.
+    deviations : float
+        By how many standard deviations the background is too low: what fluctuates is so much more
+        than was seen, and emitters are fainter by one.
     """
-    is_known = brightness.value > 0 and brightness.uncertainty < np.inf
     faintest = FAINT_PHOTONS
-    if is_known:
-        faintest = max(brightness.value - brightness.uncertainty, LEAST_PART * brightness.value)
+    if brightness.value > 0 and brightness.uncertainty < np.inf:
+        least = brightness.value - min(deviations, 1.0) * brightness.uncertainty
+        faintest = max(least, LEAST_PART * brightness.value)
     mean = photons.mean(axis=0, dtype=np.float64)
+    blinking = _blinking(photons, mean)
+    if deviations:
+        squares = (photons - mean.astype(np.float32)) ** 2
+        blinking += deviations * squares.std(axis=0) / np.sqrt(len(photons))
     spot_area_px = 4 * np.pi * (sigma_px**2 + 1 / 12)
-    return np.asarray(mean - _blinking(photons, mean) * (spot_area_px / faintest), np.float64)
+    return np.asarray(mean - blinking * (spot_area_px / faintest), np.float64)
 
 
 def _blinking(photons: FloatArray, mean: Float64Array) -> Float64Array:

@@ -13,7 +13,7 @@ from deepstorm.calibration.faults import HotPixels
 from deepstorm.calibration.field_parts import continued
 from deepstorm.calibration.frame_faults import EmptyFrames, steadied
 from deepstorm.calibration.spikes import without_spikes
-from deepstorm.structures import Calibration, Estimate, Instrument
+from deepstorm.structures import Calibration, Instrument
 
 # So many faulty pixels side by side hide what falls on them.
 SEVERAL = 4
@@ -174,7 +174,7 @@ def _dark_part(
     steady = usual = np.median(photons, axis=0)
     brightness = calibration.signal_photons
     if brightness.uncertainty < SURE * brightness.value:
-        steady = steady_light(photons, instrument.sigma_px, Estimate(brightness.value, 0.0))
+        steady = steady_light(photons, instrument.sigma_px, brightness)
     near = ndimage.binary_dilation(unlit, iterations=RIM_PX) & ~unlit
     lit, squared = (continued(each, ~(unlit | near)) for each in (steady, steady**2))
     differs = np.sqrt(np.maximum(squared - lit**2, 0))

@@ -92,7 +92,9 @@ def _missing(fit: Fit, calibration: Calibration) -> Caution | None:
     """Tell of noise that is all but gone."""
     noise = fit.noise_variance
     is_known = math.isfinite(noise.uncertainty)
-    low = MISSING_NOISE * _share_of_background(calibration, 1.0)
+    low = MISSING_NOISE
+    if noise.value > MISSING_NOISE * fit.away_variance.value:  # else what is left is smooth
+        low *= _share_of_background(calibration, 1.0)
     is_low = noise.value + CERTAIN * noise.uncertainty < low
     is_rounding = fit.noise_adu2.value < ROUNDING_ADU2
     if not is_known or not (is_low or is_rounding):

@@ -37,6 +37,8 @@ DEEP, FEWEST_FRAMES, MOST_FRAMES = 1.5, 16, 64
 # Where steady light is this far above the level somewhere, pixels are on their own; networks do not
 # mind less. It is as smooth as a spot.
 HIGH, SMOOTH_SIGMA = 6.0, 1.0
+# It is there for certain if it is for so many standard deviations.
+CERTAIN = 2.0
 # The level is what a tenth of the values lies below: so many standard deviations below their mean.
 BELOW_MEAN = 1.28
 
@@ -143,8 +145,12 @@ def _rises(
     Steady light has the variance of its mean alone; what blinks has more.
     """
     photons = (steadied(sample) - np.float32(scaling.zero_adu)) / np.float32(scaling.adu_per_photon)
-    steady = steady_light(photons, scaling.sigma_px, brightness)
-    steady = ndimage.gaussian_filter(continued(steady, main), SMOOTH_SIGMA * scaling.sigma_px)
-    steady = np.maximum(steady, 0)
-    rises = (2 * np.sqrt(steady + 3 / 8) - BELOW_MEAN - scaling.level).astype(np.float32)
-    return rises if rises[main].max(initial=0) > HIGH else None
+
+    def above(deviations: float) -> Float32Array:
+        steady = steady_light(photons, scaling.sigma_px, brightness, deviations)
+        steady = ndimage.gaussian_filter(continued(steady, main), SMOOTH_SIGMA * scaling.sigma_px)
+        level = 2 * np.sqrt(np.maximum(steady, 0) + 3 / 8) - BELOW_MEAN
+        return (level - scaling.level).astype(np.float32)
+
+    is_high = above(CERTAIN)[main].max(initial=0) > HIGH
+    return above(0.0) if is_high else None
