@@ -189,7 +189,7 @@ def test_nothing_is_said_of_emitters_where_nothing_blinks() -> None:
 @pytest.mark.parametrize("noise", [0.2, 0.3])
 def test_little_noise_is_no_news_of_a_background_that_is_not_known(noise: float) -> None:
     calibration = deepstorm.calibrate(movie())
-    low = clean_fit(noise_variance=Estimate(noise, 0.01))
+    low = clean_fit(noise_variance=Estimate(noise, 0.01), away_variance=Estimate(noise, 0.01))
     assert explain(low, calibration, KnownValues())
     unsure = replace(calibration, background_photons=Estimate(20.0, 8.0))
     assert explain(low, unsure, KnownValues()) == []
