@@ -79,8 +79,6 @@ class Cleaning:
         Parts of the field in which no emitter can be seen.
     silent : ndarray of bool, shape (y, x), optional
         Pixels in which no emitter is sought.
-    sigma_px : float
-        Width of the PSF.
     noise_adu : float, optional
         Usual standard deviation of a pixel; without it, no spikes are taken out.
     beyond : Beyond, optional
@@ -92,7 +90,6 @@ class Cleaning:
     faulty: HotPixels
     unlit: BoolArray | None = None
     silent: BoolArray | None = None
-    sigma_px: float = 1.2
     noise_adu: float | None = None
     beyond: Beyond | None = None
     empty: EmptyFrames | None = None
@@ -117,7 +114,6 @@ class Cleaning:
             unlit, beyond = _dark_part(calibration, sound, screening.unlit)
         return cls(
             faulty=faulty,
-            sigma_px=calibration.sigma_px.value,
             unlit=unlit,
             silent=_silent(faulty.mask, unlit),
             noise_adu=screening.noise_adu,
