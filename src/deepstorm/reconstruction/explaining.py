@@ -25,6 +25,8 @@ LEAST_FINENESS, MOST_FINENESS = 0.92, 1.08
 MOST_SHARED = 0.1
 # Variances of noise that gains and zeros as measured come to, at least and at most.
 LEAST_NOISE, MOST_NOISE = 0.7, 1.65
+# Residuals are smooth if their noise is less than this part of their variance.
+SMOOTH_RESIDUALS = 0.55
 # Below this, hardly any noise is left; below that many squared counts, rounding makes more.
 MISSING_NOISE, ROUNDING_ADU2 = 0.25, 0.07
 # Near emitters, less variance than this comes of a gain that is too high.
@@ -92,9 +94,7 @@ def _missing(fit: Fit, calibration: Calibration) -> Caution | None:
     """Tell of noise that is all but gone."""
     noise = fit.noise_variance
     is_known = math.isfinite(noise.uncertainty)
-    low = MISSING_NOISE
-    if noise.value > MISSING_NOISE * fit.away_variance.value:  # else what is left is smooth
-        low *= _share_of_background(calibration, 1.0)
+    low = MISSING_NOISE * _share_of_background(fit, calibration, 1.0)
     is_low = noise.value + CERTAIN * noise.uncertainty < low
     is_rounding = fit.noise_adu2.value < ROUNDING_ADU2
     if not is_known or not (is_low or is_rounding):
@@ -140,7 +140,7 @@ def _off(fit: Fit, calibration: Calibration) -> Caution | None:
     noise, near = fit.noise_variance, fit.near_variance
     # What differs from pixel to pixel in all frames alike is no noise.
     most = MOST_NOISE + fit.pattern_variance
-    least = LEAST_NOISE * _share_of_background(calibration, CERTAIN)
+    least = LEAST_NOISE * _share_of_background(fit, calibration, CERTAIN)
     is_off = math.isfinite(noise.uncertainty) and not _within(noise, least, most)
     is_low = near.value + CERTAIN * near.uncertainty < LEAST_NEAR
     if not (is_off or is_low):
@@ -268,8 +268,13 @@ def _counts(fit: Fit) -> Caution | None:
     return Caution("counts-disagree", sentence, measured)
 
 
-def _share_of_background(calibration: Calibration, deviations: float) -> float:
-    """Return the part of the background, and of its noise, that is there for certain."""
+def _share_of_background(fit: Fit, calibration: Calibration, deviations: float) -> float:
+    """Return the part of the background, and so of its noise, that is there for certain.
+
+    All of it where residuals away from emitters are smooth: without a background there were none.
+    """
+    if fit.noise_variance.value < SMOOTH_RESIDUALS * fit.away_variance.value:
+        return 1.0
     background = calibration.background_photons
     reach = deviations * background.uncertainty
     return max(1 - reach / max(background.value, 1e-9), 0.0)
