@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from deepstorm.arrays import Float64Array, FloatArray
@@ -10,8 +12,8 @@ from deepstorm.structures import Estimate
 
 TILES = 8
 SMALLEST_TILE_PX = 4
-# Photons of emitters, at least: where they are not known, and as a part of what was measured.
-FAINT_PHOTONS, LEAST_PART = 100.0, 0.3
+# Photons of emitters where they are not known, and of a pixel, at least.
+FAINT_PHOTONS, LEAST_LEVEL = 100.0, 0.1
 
 
 def background_map(photons: FloatArray, sigma_px: float, squared_brightness: float) -> Float64Array:
@@ -36,34 +38,49 @@ def background_map(photons: FloatArray, sigma_px: float, squared_brightness: flo
     return _tiled(mean) - _tiled(_blinking(photons, mean)) / (squared_brightness * squared)
 
 
-def steady_light(
-    photons: FloatArray, sigma_px: float, brightness: Estimate, deviations: float = 0.0
-) -> Float64Array:
-    """Return the background of each pixel, shape (y, x).
+@dataclass(frozen=True, slots=True, eq=False)
+class SteadyLight:
+    """The background of each pixel.
 
     Parameters
     ----------
-    photons : ndarray, shape (frame, y, x)
-        Frames in effective photons, two at least.
-    sigma_px : float
-        Width of the PSF.
-    brightness : Estimate
-        Photons of an emitter in a frame.
-    deviations : float
-        By how many standard deviations the background is too low: what fluctuates is so much more
-        than was seen, and emitters are fainter by one.
+    photons, error : ndarray of float64, shape (y, x)
+        Its mean, and the uncertainty of that.
+    trust : ndarray of float64, shape (y, x)
+        From 0 to 1: how small the uncertainty would be without emitters, over what it is, squared.
     """
-    faintest = FAINT_PHOTONS
-    if brightness.value > 0 and brightness.uncertainty < np.inf:
-        least = brightness.value - min(deviations, 1.0) * brightness.uncertainty
-        faintest = max(least, LEAST_PART * brightness.value)
-    mean = photons.mean(axis=0, dtype=np.float64)
-    blinking = _blinking(photons, mean)
-    if deviations:
-        squares = (photons - mean.astype(np.float32)) ** 2
-        blinking += deviations * squares.std(axis=0) / np.sqrt(len(photons))
-    spot_area_px = 4 * np.pi * (sigma_px**2 + 1 / 12)
-    return np.asarray(mean - blinking * (spot_area_px / faintest), np.float64)
+
+    photons: Float64Array
+    error: Float64Array
+    trust: Float64Array
+
+    @classmethod
+    def of(cls, frames: FloatArray, sigma_px: float, brightness: Estimate) -> SteadyLight:
+        """Tell background from what blinks by its variance, which is its mean alone.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (frame, y, x)
+            In effective photons; two at least.
+        sigma_px : float
+            Width of the PSF.
+        brightness : Estimate
+            Photons of an emitter in a frame.
+        """
+        is_known = brightness.value > 0 and brightness.uncertainty < np.inf
+        value = brightness.value if is_known else FAINT_PHOTONS
+        relative = min(brightness.uncertainty / value, 1.0)
+        mean = frames.mean(axis=0, dtype=np.float64)
+        # The variance of emitters is their mean light times their photons over the area of a spot.
+        factor = 4 * np.pi * (sigma_px**2 + 1 / 12) / value
+        light = factor * _blinking(frames, mean)
+        squares = (frames - mean.astype(np.float32)) ** 2
+        level = np.maximum(mean, LEAST_LEVEL)
+        least = level + 2 * (factor * level) ** 2
+        chance = level + (factor * squares.std(axis=0)) ** 2
+        error = np.sqrt(chance / len(frames) + (relative * light) ** 2)
+        trust = np.minimum(least / len(frames) / error**2, 1.0)
+        return cls(mean - light, error, trust)
 
 
 def _blinking(photons: FloatArray, mean: Float64Array) -> Float64Array:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
-from deepstorm.calibration.background import steady_light
+from deepstorm.calibration.background import SteadyLight
 from deepstorm.calibration.faults import HotPixels
 from deepstorm.calibration.field_parts import continued
 from deepstorm.calibration.frame_faults import EmptyFrames, steadied
@@ -170,7 +170,7 @@ def _dark_part(
     steady = usual = np.median(photons, axis=0)
     brightness = calibration.signal_photons
     if brightness.uncertainty < SURE * brightness.value:
-        steady = steady_light(photons, instrument.sigma_px, brightness)
+        steady = SteadyLight.of(photons, instrument.sigma_px, brightness).photons
     near = ndimage.binary_dilation(unlit, iterations=RIM_PX) & ~unlit
     lit, squared = (continued(each, ~(unlit | near)) for each in (steady, steady**2))
     differs = np.sqrt(np.maximum(squared - lit**2, 0))

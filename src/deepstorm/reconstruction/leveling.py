@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from deepstorm.arrays import AnyArray, BoolArray, Float32Array
-from deepstorm.calibration.background import steady_light
+from deepstorm.arrays import AnyArray, BoolArray, Float32Array, Float64Array
+from deepstorm.calibration.background import SteadyLight
 from deepstorm.calibration.brightness import UNKNOWN
 from deepstorm.calibration.field_parts import continued
 from deepstorm.calibration.frame_faults import steadied
@@ -36,9 +36,9 @@ PERCENTILE, STRIDE = 10.0, 2
 DEEP, FEWEST_FRAMES, MOST_FRAMES = 1.5, 16, 64
 # Where steady light is this far above the level somewhere, pixels are on their own; networks do not
 # mind less. It is as smooth as a spot.
-HIGH, SMOOTH_SIGMA = 6.0, 1.0
+HIGH, SMOOTH_SIGMA = 6.0, 1.2
 # It is there for certain if it is for so many standard deviations.
-CERTAIN = 2.0
+CERTAIN = 3.0
 # The level is what a tenth of the values lies below: so many standard deviations below their mean.
 BELOW_MEAN = 1.28
 
@@ -146,11 +146,29 @@ def _rises(
     """
     photons = (steadied(sample) - np.float32(scaling.zero_adu)) / np.float32(scaling.adu_per_photon)
 
-    def above(deviations: float) -> Float32Array:
-        steady = steady_light(photons, scaling.sigma_px, brightness, deviations)
-        steady = ndimage.gaussian_filter(continued(steady, main), SMOOTH_SIGMA * scaling.sigma_px)
-        level = 2 * np.sqrt(np.maximum(steady, 0) + 3 / 8) - BELOW_MEAN
-        return (level - scaling.level).astype(np.float32)
+    steady = SteadyLight.of(photons, scaling.sigma_px, brightness)
 
-    is_high = above(CERTAIN)[main].max(initial=0) > HIGH
-    return above(0.0) if is_high else None
+    certain = _smooth(steady.photons - CERTAIN * steady.error, main.astype(float), scaling)
+    if _above(certain, scaling)[main].max(initial=0) <= HIGH:
+        return None
+    # Where there are emitters, the background is rather what it is around them.
+    weight = np.where(main, steady.trust, 0)
+    smooth = _smooth(steady.photons, weight, scaling)
+    smooth += _smooth(steady.photons - smooth, weight, scaling)  # hills keep their tops
+    return _above(continued(smooth, main), scaling)
+
+
+def _smooth(
+    light: Float64Array, weight: Float64Array, scaling: FittedPhotonScaling
+) -> Float64Array:
+    """Return the mean around each pixel, as far as a spot reaches."""
+    width_px = SMOOTH_SIGMA * scaling.sigma_px
+    total = ndimage.gaussian_filter(weight * light, width_px)
+    mean = total / np.maximum(ndimage.gaussian_filter(weight, width_px), 1e-12)
+    return np.asarray(mean, np.float64)
+
+
+def _above(light: Float64Array, scaling: FittedPhotonScaling) -> Float32Array:
+    """Return how far photons are above the level, in standard deviations of the noise."""
+    level = 2 * np.sqrt(np.maximum(light, 0) + 3 / 8) - BELOW_MEAN
+    return (level - scaling.level).astype(np.float32)

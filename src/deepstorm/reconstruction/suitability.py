@@ -241,11 +241,12 @@ def _light_said(effective: Estimate, excess: Estimate | None) -> str:
 
 def _faults(movie: Conditions) -> list[Caution]:
     """Return warnings of what has nothing to do with a network."""
-    emitters = _blank(movie) if movie.has_no_emitters else _drift(movie)
+    emitters = (
+        _blank(movie) if movie.has_no_emitters else [*_drift(movie), *_gain(movie.calibration)]
+    )
     return [
         *emitters,
         *_dense_start(movie),
-        *_gain(movie.calibration),
         *_noise_free(movie.calibration),
         *_repeated_noise(movie),
         *_taken_off(movie),
