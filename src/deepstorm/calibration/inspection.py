@@ -15,6 +15,7 @@ from deepstorm.calibration.dense_start import DenseStart, find_dense_start
 from deepstorm.calibration.faults import FEW_FRAMES
 from deepstorm.calibration.frame_faults import EmptyFrames, noise_of
 from deepstorm.calibration.repeated_noise import noise_shared_with_next
+from deepstorm.calibration.roundness import Roundness
 from deepstorm.calibration.screening import sound_frames
 from deepstorm.calibration.spikes import without_spikes
 from deepstorm.structures import Calibration, Estimate
@@ -78,6 +79,8 @@ class Conditions:
         Correlation of the noise of a frame and of the next one.
     is_taken_off : bool
         Whether the median of each pixel over time was taken off it.
+    roundness : Roundness, optional
+        Of the spots.
     """
 
     calibration: Calibration
@@ -89,6 +92,7 @@ class Conditions:
     dense_start: DenseStart | None = None
     shared_with_next: Estimate | None = None
     is_taken_off: bool = False
+    roundness: Roundness | None = None
 
 
 def inspect_frames(
@@ -123,10 +127,17 @@ def inspect_frames(
         seen = frames[~screening.left_out]
         faulty = faulty | screening.unlit
         is_empty = EmptyFrames(screening.most_alike).find(frames)
+    blinks, roundness = not _is_still(blinking), None
+    if _is_told(blinking):
+        changes, deviations = _changes(blinking, faulty)
+        blinks = _blinks(changes)
+        changes *= deviations
+        roundness = Roundness.of(changes, calibration.sigma_px.value)
     return Conditions(
         calibration=calibration,
         local_density_per_px=local_density(sound, calibration),
-        has_no_emitters=_has_no_emitters(blinking, faulty),
+        has_no_emitters=not blinks,
+        roundness=roundness,
         saturated_share=saturated_share(seen, faulty),
         highest_adu=float(seen[:, ~faulty].max(initial=0)),
         upsampling=upsampling,
@@ -165,8 +176,20 @@ def _is_taken_off(frames: AnyArray) -> bool:
     return bool(is_fine and expected > 0 and spread < LEAST_MEDIAN_SPREAD * expected)
 
 
-def _has_no_emitters(frames: AnyArray, faulty: BoolArray) -> bool:
-    """Tell whether nothing blinks in frames in which emitters could be seen.
+def _is_told(frames: AnyArray) -> bool:
+    """Tell whether there are frames enough, large enough, to see whether something blinks."""
+    is_enough = len(frames) >= FEW_FRAMES and min(frames.shape[1:]) >= SMALLEST_FIELD_PX
+    return is_enough and not bool((frames == frames[0]).all())
+
+
+def _is_still(frames: AnyArray) -> bool:
+    """Tell whether nothing changes at all in frames that are too few, too small, or all alike."""
+    is_large = len(frames) >= FEW_FRAMES and min(frames.shape[1:]) >= SMALLEST_FIELD_PX
+    return is_large or bool(frames.min() == frames.max())
+
+
+def _blinks(changes: Float32Array) -> bool:
+    """Tell whether something blinks in frames in which emitters could be seen.
 
     A calibration cannot tell: it supposes that there are emitters, measures them as the variance
     beyond the noise that it has measured itself, and of some hundred blank movies it finds in one a
@@ -175,19 +198,11 @@ def _has_no_emitters(frames: AnyArray, faulty: BoolArray) -> bool:
     emitter lights several pixels at once. Many faint emitters show in the mean over all pixels
     (:func:`_coherence`), few bright ones in the brightest spot (:func:`_brightest_over_chance`).
     """
-    if frames.min() == frames.max():
-        return True
-    if len(frames) < FEW_FRAMES or min(frames.shape[1:]) < SMALLEST_FIELD_PX:
-        return False
-    if (frames == frames[0]).all():
-        return True
-    changes = _changes(frames, faulty)
-    is_coherent = _coherence(changes) > SIGNIFICANT
-    return not is_coherent and _brightest_over_chance(changes) <= OVER_CHANCE
+    return _coherence(changes) > SIGNIFICANT or _brightest_over_chance(changes) > OVER_CHANCE
 
 
-def _changes(frames: AnyArray, faulty: BoolArray) -> Float32Array:
-    """Return what changes with time, in standard deviations of the noise around a pixel.
+def _changes(frames: AnyArray, faulty: BoolArray) -> tuple[Float32Array, Float32Array]:
+    """Return what changes with time in standard deviations of the noise around a pixel, and those.
 
     The course of the whole field, of a lamp that flickers or a background that bleaches, is taken
     off as far as a pixel follows it. Faulty pixels are 0.
@@ -203,9 +218,10 @@ def _changes(frames: AnyArray, faulty: BoolArray) -> Float32Array:
     follows = np.einsum("t,tyx->yx", course, changes) / np.float32(power)
     changes -= course[:, None, None] * follows
     noise = ndimage.median_filter(changes.var(axis=0), AROUND_PX, mode="mirror")
-    changes /= np.sqrt(np.maximum(noise, np.float32(least)))
+    deviations: Float32Array = np.sqrt(np.maximum(noise, np.float32(least)))
+    changes /= deviations
     changes[:, faulty] = 0
-    return changes
+    return changes, deviations
 
 
 def _coherence(changes: Float32Array) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.estimates import Estimate, figure, said
 from deepstorm.fit import Fit
+from deepstorm.reconstruction.suitability import not_round
 from deepstorm.structures import Calibration, Caution
 
 # Standard deviations by which a figure differs before it is called different.
@@ -208,15 +209,7 @@ def _roundness(fit: Fit) -> Caution | None:
     is_long &= longer.value > ELONGATED
     if not math.isfinite(longer.uncertainty) or not is_long:
         return None
-    part = min(longer.value, 0.9)
-    sentence = (
-        f"The spots of {fit.spots} emitters that are alone are not round: {said(longer)} of their "
-        f"variance is along one axis, {fit.elongation_degrees:.0f}° from x towards y, about "
-        f"{figure(math.sqrt((1 + part) / (1 - part)), 2)} times as long as the other. The network "
-        "knows round spots alone, and may take one for two. Remove the cylindrical lens, correct "
-        "the astigmatism, or look for vibrations."
-    )
-    return Caution("spots-not-round", sentence, longer)
+    return not_round(longer, fit.elongation_degrees)
 
 
 def _unexplained(fit: Fit) -> Caution | None:

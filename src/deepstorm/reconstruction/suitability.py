@@ -25,6 +25,8 @@ TOLERANCE = 1.1
 MOST_EXCESS_NOISE = 2.0
 # Cameras whose frames share more of their noise are not known.
 SHARED_WITH_NEXT = 0.1
+# Spots are called elongated from here on, and if they are so certainly by this much.
+ELONGATED, LEAST_ELONGATED, SURELY = 0.2, 0.1, 3.0
 # Drift below this part of an image pixel is not to be seen.
 LEAST_DRIFT_IMAGE_PX = 0.5
 # Few windows of a short movie agree by chance more often than their spread says.
@@ -242,7 +244,9 @@ def _light_said(effective: Estimate, excess: Estimate | None) -> str:
 def _faults(movie: Conditions) -> list[Caution]:
     """Return warnings of what has nothing to do with a network."""
     emitters = (
-        _blank(movie) if movie.has_no_emitters else [*_drift(movie), *_gain(movie.calibration)]
+        _blank(movie)
+        if movie.has_no_emitters
+        else [*_drift(movie), *_gain(movie.calibration), *_roundness(movie)]
     )
     return [
         *emitters,
@@ -304,6 +308,36 @@ def _gain(calibration: Calibration) -> list[Caution]:
         "--offset), or the calibration of a longer movie of this camera (--calibration)."
     )
     return [Caution("gain-uncertain", sentence, gain)]
+
+
+def _roundness(movie: Conditions) -> list[Caution]:
+    if movie.roundness is None:
+        return []
+    longer = movie.roundness.elongation
+    if longer.value < ELONGATED or longer.value - SURELY * longer.uncertainty < LEAST_ELONGATED:
+        return []
+    return [not_round(longer, movie.roundness.degrees)]
+
+
+def not_round(longer: Estimate, degrees: float) -> Caution:
+    """Return a warning of spots that are longer one way.
+
+    Parameters
+    ----------
+    longer : Estimate
+        Part of their variance that is along one axis alone.
+    degrees : float
+        Direction of it, from x towards y.
+    """
+    part = min(longer.value, 0.9)
+    sentence = (
+        f"The spots are not round: {said(longer)} of their variance is along one axis, "
+        f"{degrees:.0f}° from x towards y, about "
+        f"{figure(math.sqrt((1 + part) / (1 - part)), 2)} times as long as the other. The network "
+        "knows round spots alone, and may take one for several. Remove the cylindrical lens, "
+        "correct the astigmatism, or look for vibrations."
+    )
+    return Caution("spots-not-round", sentence, longer)
 
 
 def _uneven(times_brighter: float) -> list[Caution]:
