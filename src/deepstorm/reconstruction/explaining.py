@@ -15,7 +15,7 @@ import numpy as np
 from deepstorm.calibration.assumption import KnownValues
 from deepstorm.estimates import Estimate, figure, said
 from deepstorm.fit import Fit
-from deepstorm.reconstruction.suitability import not_round
+from deepstorm.reconstruction.recording_faults import not_round
 from deepstorm.structures import Calibration, Caution
 
 # Standard deviations by which a figure differs before it is called different.
