@@ -80,7 +80,7 @@ def find_stuck(frames: AnyArray) -> BoolArray:
 
 
 def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
-    """Find the darker of two parts of a field that have a sharp edge between them.
+    """Find the darker of two parts of a field with a sharp edge between them, or dark bands.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
     nowhere = np.zeros(stuck.shape, bool)
     if min(stuck.shape) < 2 * NARROW_PX or stuck.mean() > MOST_STUCK:
         return nowhere
-    level, noise = _quiet_level(frames, stuck)
+    fine, noise = _quiet_level(frames, stuck)
+    level = ndimage.median_filter(fine, SMOOTHING_PX, mode="nearest")
     least = APART * noise
     left = ~stuck
     for _ in range(LEVELS):
@@ -107,31 +108,17 @@ def find_darker_part(frames: AnyArray, stuck: BoolArray) -> BoolArray:
         if is_apart and _are_parts(dark, stuck):
             return dark
         left = dark
-    return nowhere
+    return _dark_bands(fine, DARKER * noise) if len(frames) >= FEWEST_FRAMES else nowhere
 
 
-def find_dark_bands(frames: AnyArray, stuck: BoolArray) -> BoolArray:
-    """Find rows and columns that are darker than nearly all of the rest: gaps of image splitters.
+def _dark_bands(level: Float64Array, least: float) -> BoolArray:
+    """Return rows and columns darker by so much than nearly all of the rest: a splitter's gaps.
 
-    Gaps may be too narrow for :func:`find_darker_part`, and little darker than a faint background.
-
-    Parameters
-    ----------
-    frames : ndarray, shape (frame, y, x)
-        Sample frames.
-    stuck : ndarray of bool, shape (y, x)
-        Pixels that say nothing.
-
-    Returns
-    -------
-    ndarray of bool, shape (y, x)
+    They may be too narrow to be a part of the field, and little darker than a faint background.
     """
-    bands = np.zeros(stuck.shape, bool)
-    if len(frames) < FEWEST_FRAMES or min(stuck.shape) < 2 * NARROW_PX or stuck.mean() > MOST_STUCK:
-        return bands
-    level, noise = _quiet_level(frames, stuck, smoothing_px=1)
+    bands = np.zeros(level.shape, bool)
     for along_rows, found in ((level, bands), (level.T, bands.T)):
-        found[_dark_rows(along_rows, DARKER * noise)] = True
+        found[_dark_rows(along_rows, least)] = True
     return bands
 
 
@@ -220,14 +207,11 @@ def _together(changes: Float32Array, part: BoolArray, axis: int) -> Estimate:
     return Estimate(float(product.mean()), float(error))
 
 
-def _quiet_level(
-    frames: AnyArray, stuck: BoolArray, smoothing_px: int = SMOOTHING_PX
-) -> tuple[Float64Array, float]:
+def _quiet_level(frames: AnyArray, stuck: BoolArray) -> tuple[Float64Array, float]:
     """Return the level of each pixel where hardly an emitter is on, and a pixel's noise."""
     few = frames[:: max(len(frames) // MOST_FRAMES, 1)]
     quarter, middle = np.percentile(few, [25, 50], axis=0)
-    filled = np.where(stuck, np.median(quarter[~stuck]), quarter)
-    level = ndimage.median_filter(filled, smoothing_px, mode="nearest")
+    level = np.where(stuck, np.median(quarter[~stuck]), quarter)
     noise = float(np.median((middle - quarter)[~stuck])) / 0.6745
     return np.asarray(level, np.float64), max(noise, 1e-12)
 

@@ -8,7 +8,6 @@ from scipy import ndimage
 from deepstorm.arrays import AnyArray, BoolArray
 from deepstorm.calibration.faults import HotPixels, find_dead_pixels, find_hot_pixels
 from deepstorm.calibration.field_parts import (
-    find_dark_bands,
     find_darker_part,
     find_stuck,
     is_unlit,
@@ -51,8 +50,6 @@ def screen(frames: AnyArray) -> Screening:
     hot = find_hot_pixels(good).mask
     stuck = find_stuck(good)
     darker = find_darker_part(good, stuck)
-    if not darker.any():
-        darker = find_dark_bands(good, stuck)
     lines = find_faulty_lines(good.mean(axis=0, dtype=np.float64))
     sharp = (find_sharp_faults(good, stuck | darker) | lines) & ~darker
     dead = (find_dead_pixels(good) | stuck | sharp) & ~hot

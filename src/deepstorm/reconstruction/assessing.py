@@ -10,6 +10,7 @@ from deepstorm.arrays import BoolArray, Float64Array
 from deepstorm.estimates import Estimate
 from deepstorm.fit import Fit
 from deepstorm.reconstruction.goodness import BLOCK_PX, SHAPES, STATISTICS, FitSums
+from deepstorm.reconstruction.residuals import NORMAL_MEDIAN
 from deepstorm.structures import Calibration
 
 UNKNOWN = Estimate(0.0, math.inf)
@@ -17,8 +18,6 @@ UNKNOWN = Estimate(0.0, math.inf)
 FEWEST_SPOTS = 25
 # Divisors are at least this.
 LEAST = 1e-9
-# Median of the size of a normal deviation.
-NORMAL_MEDIAN = 0.6745
 # Pixels widen a Gaussian by the variance of their own extent.
 PIXEL_VARIANCE = 1 / 12
 

@@ -1,8 +1,9 @@
 """Frames on their own level of background, where that is far from the movie's.
 
 A network is told one level of background and sees light above it. It copes with slopes, which are
-in what it was trained on, but not with the edge of a field stop nor with frames that are ten times
-as bright as the rest: there it finds an emitter in every pixel.
+in what it was trained on, but not with the edge of a field stop, with steady light far above the
+level, nor with frames that are ten times as bright as the rest: there it finds an emitter in every
+pixel.
 """
 
 from __future__ import annotations
@@ -145,9 +146,7 @@ def _rises(
     Steady light has the variance of its mean alone; what blinks has more.
     """
     photons = (steadied(sample) - np.float32(scaling.zero_adu)) / np.float32(scaling.adu_per_photon)
-
     steady = SteadyLight.of(photons, scaling.sigma_px, brightness)
-
     certain = _smooth(steady.photons - CERTAIN * steady.error, main.astype(float), scaling)
     if _above(certain, scaling)[main].max(initial=0) <= HIGH:
         return None
